@@ -1,0 +1,66 @@
+"""What a person types: `newsletter NOUN VERB`, one module a noun. Only words in and words out."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import click
+
+from newsletter import __version__
+
+# Name: (module, what it does). Modules are imported when asked for, so that --help answers at once.
+COMMANDS = {
+    "init": ("start", "Make a new publication's folder."),
+    "demo": ("start", "The sample digest from drafts to inboxes, on this machine."),
+    "run": ("work", "Scheduler and sender in one process."),
+    "status": ("status", "What is going on, what waits and why, what comes next."),
+    "draft": ("draft", "Stories: add, list, show, edit, ready, drop, order."),
+    "issue": ("issue", "Issues: assemble, preview, approve, hold, send, pause, …"),
+    "list": ("list", "Mailing lists: apply, list, show."),
+    "subscriber": ("subscriber", "Subscribers: add, list, import, export, unsubscribe, erase."),
+    "delivery": ("delivery", "The log of deliveries: list, show, retry, resolve, export."),
+    "calendar": ("calendar", "The next issues: deadline, send time, number."),
+    "db": ("db", "The database: upgrade, check, backup."),
+}
+
+
+class Nouns(click.Group):
+    """The commands of COMMANDS, each imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"newsletter.cli.{COMMANDS[cmd_name][0]}")
+        command = getattr(module, cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, what) for name, (_, what) in COMMANDS.items()])
+
+
+@click.command(cls=Nouns, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--folder", "-C", type=click.Path(path_type=Path, file_okay=False), default=Path(), envvar="NEWSLETTER_FOLDER",
+    help="The publication's folder, where config.toml is.  [default: this one]",
+)
+@click.version_option(__version__, prog_name="newsletter")
+@click.pass_context
+def newsletter(context: click.Context, folder: Path) -> None:
+    """A numbered periodical in every reader's inbox, on time, and every copy accounted for.
+
+    \b
+    newsletter init digest          make a publication's folder, from the sample
+    newsletter draft add story.md   queue a story
+    newsletter calendar             when the next issues close and go
+    newsletter status               what is going on, what waits and why
+    """
+    context.obj = folder

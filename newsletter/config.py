@@ -1,0 +1,342 @@
+"""config.toml as one frozen value.
+
+Shapes are checked by msgspec; what it can't know (zones, times, addresses that need each other) is checked
+here. Every mistake names the file, the line and what would be right.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import re
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+from msgspec import Meta, Struct
+
+from newsletter.errors import ConfigMistake
+
+T = TypeVar("T")
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=40)]
+Words = Annotated[str, Meta(min_length=1)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class Security(enum.Enum):
+    """How the connection to a relay is kept from listeners."""
+
+    none = "none"
+    """In the clear; for a relay on this machine."""
+    starttls = "starttls"
+    """In the clear until STARTTLS (RFC 3207), then TLS; the certificate is verified."""
+    tls = "tls"
+    """TLS from the first byte (RFC 8314); the certificate is verified."""
+
+
+class RelayKind(enum.Enum):
+    """What stands at the other end."""
+
+    smtp = "smtp"
+    """A mail server."""
+    maildir = "maildir"
+    """A folder of messages that any mail program opens: for rehearsals. Nothing leaves the machine."""
+
+
+class Approval(enum.Enum):
+    """What it takes for an assembled issue to go."""
+
+    manual = "manual"
+    """It goes when someone sends it, and not before."""
+    approve = "approve"
+    """It goes at its time if someone has approved it; else it is held."""
+    veto = "veto"
+    """It goes at its time unless someone holds it."""
+
+
+class NumberingScheme(enum.Enum):
+    """How the next volume and number follow from the last."""
+
+    year = "by-year"
+    """A new volume with the first issue dated in a new year; numbers start at 1 in each."""
+    count = "by-count"
+    """A new volume after so many numbers."""
+    hand = "by-hand"
+    """Someone says it for each issue; until then the issue is held."""
+
+
+class Relay(Struct, frozen=True, forbid_unknown_fields=True):
+    """A mail server that we hand messages to."""
+
+    name: Name
+    kind: RelayKind = RelayKind.smtp
+    host: str = "localhost"
+    port: Annotated[int, Meta(ge=1, le=65535)] = 25
+    security: Security = Security.starttls
+    username: str = ""
+    password_env: str = ""
+    """The environment variable that holds the password; it is never written in this file."""
+    ca_file: str = ""
+    """A file of certificates to trust besides the system's, for a relay with one of its own."""
+    connections: Annotated[int, Meta(ge=1, le=200)] = 8
+    hello: str = ""
+    """The name we give in EHLO; the machine's own when empty."""
+    path: str = "outbox"
+    """For a maildir: the folder, from where config.toml is."""
+
+
+class Sending(Struct, frozen=True, forbid_unknown_fields=True):
+    """How messages are tried again, and when we give up."""
+
+    retry_after: tuple[str, ...] = ("2 minutes", "10 minutes", "30 minutes", "1 hour", "2 hours", "4 hours")
+    """After each deferral; the last one repeats. A tenth more or less is added by chance."""
+    give_up_after: str = "2 days"
+    """From the first attempt; then a deferred delivery has failed."""
+
+
+class Cadence(Struct, frozen=True, forbid_unknown_fields=True):
+    """When an issue goes, and what comes before it. All times are the wall clock in `zone`."""
+
+    anchor: dt.date
+    """The date of one issue; the later ones are counted from it."""
+    every: Words = "2 weeks"
+    """A count of days, weeks or months."""
+    time: Words = "09:00"
+    zone: Words = "UTC"
+    copy_deadline: Words = "1 day before at 17:00"
+    approve_by: Words = "same day at 08:00"
+    reminders: tuple[str, ...] = ("3 days before at 09:00",)
+    skip: tuple[dt.date, ...] = ()
+    extra: tuple[dt.date, ...] = ()
+    late: Words = "6 hours"
+    """An issue that couldn't go at its time still goes within this; after it, it is held and says so."""
+
+
+class Numbering(Struct, frozen=True, forbid_unknown_fields=True):
+    """How issues are numbered."""
+
+    scheme: NumberingScheme = NumberingScheme.year
+    start_volume: Count = 1
+    start_number: Count = 1
+    per_volume: Count = 24
+    """Numbers in a volume, where the scheme is by-count."""
+
+
+class Publication(Struct, frozen=True, forbid_unknown_fields=True):
+    """A periodical: title, sender, calendar, numbering, template, the lists it goes to."""
+
+    title: Words
+    publisher: Words
+    postal_address: Words
+    sender: Words
+    """The address that issues come from, without a name; the name is `sender_name` or the title."""
+    lists: Annotated[tuple[Name, ...], Meta(min_length=1)]
+    cadence: Cadence
+    editors: tuple[str, ...] = ()
+    """Who gets reminders and word of what is held."""
+    sender_name: str = ""
+    reply_to: str = ""
+    bounces: str = ""
+    """Where bounces go, as local-part@domain; each message adds +TOKEN to the local part (VERP)."""
+    list_id: str = ""
+    """RFC 2919; made from the publication's name and the sender's domain when empty. Never change it."""
+    standfirst: str = ""
+    compiled_by: str = ""
+    subject: Words = "{title} {volume}.{number}: {headline}"
+    """{title} {volume} {number} {date} {headline}, and merge fields such as [[name|reader]]."""
+    language: str = "en"
+    direction: Annotated[str, Meta(pattern="^(ltr|rtl)$")] = "ltr"
+    design: Name = "digest"
+    sections: tuple[str, ...] = ()
+    """In the order in which they appear; a draft names one of them. Without any, drafts need none."""
+    min_stories: Count = 1
+    max_stories: Count = 12
+    approval: Approval = Approval.approve
+    numbering: Numbering = Numbering()
+    privacy_url: str = ""
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True):
+    """A publication folder's config.toml. One folder may hold several publications, side by side."""
+
+    publications: dict[Name, Publication]
+    base_url: Words
+    """Where readers' pages, pictures and the links in mails live: https, no slash at the end."""
+    relays: Annotated[tuple[Relay, ...], Meta(min_length=1)]
+    database: str = "sqlite:///newsletter.db"
+    """An SQLAlchemy URL, or the name of an environment variable as $NAME. A relative file is looked for
+    beside config.toml."""
+    pictures: str = "pictures"
+    """The folder of pictures, by content."""
+    attributes: tuple[Annotated[str, Meta(pattern="^[a-z][a-z0-9_]*$")], ...] = ()
+    """What is kept about a subscriber besides address and name; each is a merge field."""
+    sending: Sending = Sending()
+
+
+_SPAN = re.compile(r"^\s*(\d+)\s*(second|minute|hour|day|week)s?\s*$")
+_BEFORE = re.compile(r"^\s*(?:(\d+)\s+days?\s+before|(same\s+day))\s+at\s+(\d{1,2}:\d{2})\s*$")
+_EVERY = re.compile(r"^\s*(\d+)\s+(day|week|month)s?\s*$")
+
+
+def span(text: str) -> dt.timedelta:
+    """A length of time such as "6 hours". ValueError says what would be right."""
+    if not (found := _SPAN.match(text)):
+        raise ValueError(f'"{text}" is not a length of time; write "30 minutes", "6 hours" or "2 days"')
+    try:
+        return dt.timedelta(**{found[2] + "s": int(found[1])})
+    except OverflowError:
+        raise ValueError(f'"{text}" is longer than a calendar goes') from None
+
+
+def wall_time(text: str) -> dt.time:
+    """A time of day such as "09:00". ValueError says what would be right."""
+    try:
+        hour, minute = text.strip().split(":")
+        return dt.time(int(hour), int(minute))
+    except ValueError:
+        raise ValueError(f'"{text}" is not a time of day; write it as "09:00"') from None
+
+
+def before(text: str) -> tuple[int, dt.time]:
+    """Days before the day of sending, and a time: "1 day before at 17:00", "same day at 08:00"."""
+    if not (found := _BEFORE.match(text)):
+        raise ValueError(f'"{text}" is not understood; write "1 day before at 17:00" or "same day at 08:00"')
+    return int(found[1] or 0), wall_time(found[3])
+
+
+def every(text: str) -> tuple[int, str]:
+    """A count and "days", "weeks" or "months" from "2 weeks"."""
+    found = _EVERY.match(text)
+    if not found or int(found[1]) == 0:
+        raise ValueError(f'"{text}" is not a rhythm; write "14 days", "2 weeks" or "1 month"')
+    return int(found[1]), found[2] + "s"
+
+
+def zone(text: str) -> ZoneInfo:
+    """An IANA zone by name."""
+    try:
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f'"{text}" is not a time zone; write an IANA name such as "America/New_York"') from None
+
+
+def read(path: Path) -> Config:
+    """config.toml at `path`, checked.
+
+    ConfigMistake names the file, the line and what would be right.
+    """
+    return decode(source(path), path)
+
+
+def source(path: Path) -> str:
+    """The text of a TOML file, or a ConfigMistake."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigMistake(
+            "there is no such file", where=path,
+            remedy="Go to a publication's folder, name one with --folder, or make one: newsletter init DIR.",
+        ) from None
+    except OSError as error:
+        raise ConfigMistake(f"it can't be read: {error.strerror}", where=path) from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigMistake("this is not UTF-8", where=path, line=line, remedy="Save the file as UTF-8.") from None
+
+
+def parse(text: str, path: Path, shape: type[T]) -> T:
+    """TOML text as a `shape`; mistakes get the line of the key that they are about."""
+    try:
+        return msgspec.convert(tomllib.loads(text), shape, strict=True)
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"\(at line (\d+), column (\d+)\)$", str(error))
+        what = re.sub(r"\s*\(at .*\)$", "", str(error))
+        raise ConfigMistake(
+            f"this is not TOML: {what[:1].lower()}{what[1:]}", where=path,
+            line=int(found[1]) if found else None, column=int(found[2]) if found else None,
+        ) from None
+    except msgspec.ValidationError as error:
+        what, _, at = str(error).partition(" - at `")
+        key = at.rstrip("`").removeprefix("$").lstrip(".")
+        unknown = re.search(r"unknown field `([^`]+)`", what)
+        full = f"{key}.{unknown[1]}".lstrip(".") if unknown else key
+        what = f"there is no setting `{unknown[1]}` here" if unknown else what[:1].lower() + what[1:]
+        raise ConfigMistake(f"{full}: {what}" if full else what, where=path, line=line_of(text, full)) from None
+
+
+def line_of(text: str, key: str) -> int | None:
+    """The line on which a dotted key such as `publications.digest.cadence.zone` stands, as nearly as can be told."""
+    names = re.sub(r"\[\d*\.*\]", "", key).split(".")
+    table: list[str] = []
+    best: int | None = None
+    for number, line in enumerate(text.splitlines(), 1):
+        if head := re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line):
+            table = [part.strip(" \"'") for part in head[1].split(".")]
+            if table == names[: len(table)]:
+                best = number
+        elif (entry := re.match(r"\s*([\w\".'-]+)\s*=", line)) and table + [
+            part.strip("\"'") for part in entry[1].split(".")
+        ] == names[: len(table) + 1]:
+            return number
+    return best
+
+
+def decode(text: str, path: Path) -> Config:
+    """A checked Config from TOML text; `path` is for the words of mistakes."""
+    config = parse(text, path, Config)
+
+    def check(key: str, value: str, reader: Callable[[str], T]) -> T:
+        try:
+            return reader(value)
+        except ValueError as error:
+            raise ConfigMistake(f"{key}: {error}", where=path, line=line_of(text, key)) from None
+
+    def wrong(key: str, what: str) -> ConfigMistake:
+        return ConfigMistake(f"{key}: {what}", where=path, line=line_of(text, key))
+
+    if not config.publications:
+        raise wrong("publications", "there is none; a [publications.NAME] is needed")
+    if not re.match(r"^https?://[^/\s]+[^\s]*[^/\s]$", config.base_url):
+        raise wrong("base_url", f'"{config.base_url}" is not a web address; write "https://digest.example.org"')
+    names = [relay.name for relay in config.relays]
+    for name in names:
+        if names.count(name) > 1:
+            raise wrong("relays", f'two relays are called "{name}"')
+    for at in config.sending.retry_after:
+        check("sending.retry_after", at, span)
+    if not config.sending.retry_after:
+        raise wrong("sending.retry_after", "at least one length of time is needed")
+    check("sending.give_up_after", config.sending.give_up_after, span)
+    for slug, publication in config.publications.items():
+        key = f"publications.{slug}"
+        cadence = publication.cadence
+        check(f"{key}.cadence.every", cadence.every, every)
+        check(f"{key}.cadence.time", cadence.time, wall_time)
+        check(f"{key}.cadence.zone", cadence.zone, zone)
+        check(f"{key}.cadence.late", cadence.late, span)
+        sends = (0, wall_time(cadence.time))
+        deadline = check(f"{key}.cadence.copy_deadline", cadence.copy_deadline, before)
+        approve = check(f"{key}.cadence.approve_by", cadence.approve_by, before)
+        for reminder in cadence.reminders:
+            check(f"{key}.cadence.reminders", reminder, before)
+        if _order(deadline) > _order(sends):
+            raise wrong(f"{key}.cadence.copy_deadline", "it comes after the issue goes")
+        if not _order(deadline) <= _order(approve) <= _order(sends):
+            raise wrong(f"{key}.cadence.approve_by", "it must come between the copy deadline and the time of sending")
+        if publication.min_stories > publication.max_stories:
+            raise wrong(f"{key}.min_stories", f"it is more than max_stories ({publication.max_stories})")
+        for name in ("sender", "reply_to", "bounces"):
+            value = getattr(publication, name)
+            if value and not re.match(r"^[^@\s<>,;:\"()\[\]\\\x00-\x1f]+@[^@\s<>,;:\"()\[\]\\]+\.[^@\s<>,;:\"()\[\]\\]+$", value):
+                raise wrong(f"{key}.{name}", f'"{value}" is not an address; write it as "digest@example.org", without a name')
+        for name in ("title", "publisher", "postal_address", "sender_name", "list_id", "subject"):
+            if re.search(r"[\x00-\x1f\x7f-\x9f]", getattr(publication, name)):
+                raise wrong(f"{key}.{name}", "it holds a line break or a control character")
+    return config
+
+
+def _order(moment: tuple[int, dt.time]) -> tuple[int, dt.time]:
+    return -moment[0], moment[1]

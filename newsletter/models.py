@@ -1,0 +1,452 @@
+"""All tables on one page. Queries live with their noun, not here.
+
+Times are UTC and aware. States are stored as their words. What a row waits for is in `why`, `since` and
+`next_look`, so that nothing is ever stuck without saying so.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Date,
+    DateTime,
+    Enum,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.types import TypeDecorator
+
+
+class Instant(TypeDecorator[dt.datetime]):
+    """A moment: aware in Python, timestamptz in PostgreSQL, UTC text in SQLite."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no zone")
+        value = value.astimezone(dt.UTC)
+        return value if dialect.name == "postgresql" else value.replace(tzinfo=None)
+
+    def process_result_value(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:
+        del dialect
+        if value is None:
+            return None
+        return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
+
+
+class DraftState(enum.Enum):
+    """Where a story is on its way into an issue."""
+
+    writing = "writing"
+    """Somebody is at work on it; no issue takes it."""
+    ready = "ready"
+    """The next issue that has room, and whose date suits it, takes it."""
+    placed = "placed"
+    """It has been copied into an assembled issue."""
+    published = "published"
+    """The issue that holds it has been sent."""
+    dropped = "dropped"
+    """It will not appear."""
+
+
+class IssueState(enum.Enum):
+    """Where an issue is on its way to its readers."""
+
+    open = "open"
+    """It takes drafts until its copy deadline; it has no number yet."""
+    assembled = "assembled"
+    """Its stories are copied and frozen, and it has its volume and number."""
+    approved = "approved"
+    """It goes at its time."""
+    sending = "sending"
+    """Its audience is frozen; messages are going out."""
+    sent = "sent"
+    """Every delivery has ended: a relay took it, or it failed, or it was left out, or a person must decide."""
+    held = "held"
+    """It doesn't go until someone lifts what holds it; `why` says what that is."""
+    paused = "paused"
+    """It was being sent, and someone stopped it for now."""
+    cancelled = "cancelled"
+    """It will not go, or not to those who haven't had it yet."""
+
+
+class DeliveryState(enum.Enum):
+    """Where one reader's copy of an issue is."""
+
+    queued = "queued"
+    """Not begun."""
+    submitting = "submitting"
+    """The relay is being given the message; on disk before the final dot leaves."""
+    sent = "sent"
+    """A relay took responsibility for it (its 250); no more is known."""
+    deferred = "deferred"
+    """A temporary refusal, or a connection lost before the final dot; it will be tried again."""
+    failed = "failed"
+    """Refused for good, or deferred for too long."""
+    uncertain = "uncertain"
+    """The final dot left and no answer came: it may or may not have arrived. A person decides."""
+    skipped = "skipped"
+    """Left out after the audience was frozen; `reply` says why."""
+
+
+class SubscriptionState(enum.Enum):
+    """Whether a subscriber gets what goes to a list."""
+
+    pending = "pending"
+    """Asked for, not yet confirmed."""
+    active = "active"
+    """Gets what goes to the list."""
+    unsubscribed = "unsubscribed"
+    """Left; only they themselves can come back."""
+
+
+class SuppressionReason(enum.Enum):
+    """Why an address is never mailed again."""
+
+    bounce = "bounce"
+    """It doesn't exist, or hasn't taken mail for long."""
+    complaint = "complaint"
+    """Its owner reported a message as spam."""
+    request = "request"
+    """Its owner, or an admin for them, asked for no mail at all."""
+    erasure = "erasure"
+    """Its owner had all data erased; only a fingerprint is left, so that no import brings it back."""
+
+
+class NoticeState(enum.Enum):
+    """Where a mail to the editors is."""
+
+    queued = "queued"
+    """To be sent at the next opportunity."""
+    sent = "sent"
+    """A relay took it."""
+
+
+class RenditionKind(enum.Enum):
+    """What an issue is rendered as."""
+
+    html = "html"
+    """The HTML part of the mail, with merge fields framed."""
+    text = "text"
+    """The text/plain part of the mail, with merge fields framed."""
+    page = "page"
+    """The web page of the issue."""
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own way
+        dt.datetime: Instant,
+        dt.date: Date,
+        dict[str, Any]: JSON,
+        bytes: LargeBinary,
+        **{
+            states: Enum(states, native_enum=False, length=16, values_callable=lambda e: [m.value for m in e])
+            for states in (
+                DraftState, IssueState, DeliveryState, SubscriptionState, SuppressionReason, NoticeState, RenditionKind,
+            )
+        },
+    }
+
+
+class Key(Base):
+    """Secrets of this database: what signs readers' links, and what fingerprints addresses."""
+
+    __tablename__ = "keys"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    purpose: Mapped[str] = mapped_column(String(16), index=True)
+    secret: Mapped[bytes]
+    created: Mapped[dt.datetime]
+
+
+class Picture(Base):
+    """A picture in the store, by the SHA-256 of the bytes that readers get."""
+
+    __tablename__ = "pictures"
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    extension: Mapped[str] = mapped_column(String(4))
+    """jpg, png or gif."""
+    width: Mapped[int]
+    height: Mapped[int]
+    size: Mapped[int]
+    """In bytes."""
+    added: Mapped[dt.datetime]
+
+
+class StoryText:
+    """What a draft and the story copied from it have in common."""
+
+    headline: Mapped[str] = mapped_column(Text)
+    body: Mapped[str] = mapped_column(Text)
+    """Markdown."""
+    section: Mapped[str] = mapped_column(String(80), default="")
+    link: Mapped[str] = mapped_column(Text, default="")
+    author: Mapped[str] = mapped_column(String(200), default="")
+    picture_sha256: Mapped[str | None] = mapped_column(ForeignKey("pictures.sha256"))
+    picture_alt: Mapped[str] = mapped_column(Text, default="")
+    picture_credit: Mapped[str] = mapped_column(Text, default="")
+
+
+class Draft(StoryText, Base):
+    """One story that an editor has queued."""
+
+    __tablename__ = "drafts"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    publication: Mapped[str] = mapped_column(String(40), index=True)
+    state: Mapped[DraftState] = mapped_column(default=DraftState.ready)
+    position: Mapped[int] = mapped_column(default=0)
+    """The order that editors gave; lower comes first."""
+    not_before: Mapped[dt.date | None]
+    not_after: Mapped[dt.date | None]
+    source: Mapped[str] = mapped_column(Text, default="")
+    """The file that it came from, if any."""
+    created: Mapped[dt.datetime]
+    changed: Mapped[dt.datetime]
+    issue_id: Mapped[int | None] = mapped_column(ForeignKey("issues.id"))
+    picture: Mapped[Picture | None] = relationship()
+
+
+class Issue(Base):
+    """One edition of a publication."""
+
+    __tablename__ = "issues"
+    __table_args__ = (
+        UniqueConstraint("publication", "slot"),
+        UniqueConstraint("publication", "volume", "number"),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    publication: Mapped[str] = mapped_column(String(40))
+    slot: Mapped[dt.date]
+    """The date in the calendar that it is for: one issue a date, however many processes look."""
+    state: Mapped[IssueState] = mapped_column(default=IssueState.open)
+    held_in: Mapped[IssueState | None]
+    """The state that a held issue was in, and goes back to."""
+    why: Mapped[str] = mapped_column(Text, default="")
+    since: Mapped[dt.datetime]
+    next_look: Mapped[dt.datetime | None]
+    deadline: Mapped[dt.datetime]
+    approve_by: Mapped[dt.datetime]
+    sends: Mapped[dt.datetime]
+    volume: Mapped[int | None]
+    number: Mapped[int | None]
+    through: Mapped[int | None]
+    """The last number of a combined issue such as 21–22."""
+    wanted_volume: Mapped[int | None]
+    wanted_number: Mapped[int | None]
+    wanted_through: Mapped[int | None]
+    """What an editor asked for before the issue was assembled."""
+    date: Mapped[dt.date | None]
+    """On the masthead: the date of sending in the publication's zone."""
+    subject: Mapped[str] = mapped_column(Text, default="")
+    """As frozen, merge fields not yet filled in; before that what an editor asked for, if anything."""
+    preheader: Mapped[str] = mapped_column(Text, default="")
+    approved_by: Mapped[str] = mapped_column(String(200), default="")
+    assembled: Mapped[dt.datetime | None]
+    started: Mapped[dt.datetime | None]
+    """When its audience was frozen."""
+    finished: Mapped[dt.datetime | None]
+    candidates: Mapped[int | None]
+    """Subscriptions on the lists that it goes to, in any state, when the audience was frozen."""
+    excluded: Mapped[dict[str, Any] | None]
+    """Reason: count. candidates = deliveries + the sum of these."""
+    stories: Mapped[list[Story]] = relationship(order_by="Story.position", back_populates="issue")
+
+
+class Story(StoryText, Base):
+    """A draft as an issue holds it: a copy, frozen."""
+
+    __tablename__ = "stories"
+    __table_args__ = (UniqueConstraint("issue_id", "position"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    issue_id: Mapped[int] = mapped_column(ForeignKey("issues.id"))
+    draft_id: Mapped[int] = mapped_column(ForeignKey("drafts.id"))
+    position: Mapped[int]
+    """From 1: the number over the story and in the list of headlines."""
+    issue: Mapped[Issue] = relationship(back_populates="stories")
+    picture: Mapped[Picture | None] = relationship()
+
+
+class Rendition(Base):
+    """One output of a frozen issue, to the byte."""
+
+    __tablename__ = "renditions"
+    issue_id: Mapped[int] = mapped_column(ForeignKey("issues.id"), primary_key=True)
+    kind: Mapped[RenditionKind] = mapped_column(primary_key=True)
+    content: Mapped[bytes]
+    sha256: Mapped[str] = mapped_column(String(64))
+    made: Mapped[dt.datetime]
+
+
+class List(Base):
+    """Who a publication can go to, as `lists/*.toml` describes it."""
+
+    __tablename__ = "lists"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    slug: Mapped[str] = mapped_column(String(40), unique=True)
+    title: Mapped[str] = mapped_column(String(200))
+    description: Mapped[str] = mapped_column(Text, default="")
+    public: Mapped[bool] = mapped_column(default=True)
+    """Offered on the sign-up page."""
+    double_opt_in: Mapped[bool] = mapped_column(default=True)
+    retired: Mapped[dt.datetime | None]
+    """Its file is gone; nobody is mailed through it, and its subscriptions are kept."""
+
+
+class Subscriber(Base):
+    """A person with an address, a name and attributes. After erasure only the row itself is left."""
+
+    __tablename__ = "subscribers"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    address: Mapped[str | None] = mapped_column(String(320))
+    """As they wrote it; None once erased."""
+    address_key: Mapped[str | None] = mapped_column(String(320), unique=True)
+    """The same address however it is written: one key, one person."""
+    fingerprint: Mapped[str] = mapped_column(String(32), index=True)
+    """Of address_key; what suppressions are looked up by."""
+    name: Mapped[str] = mapped_column(String(200), default="")
+    language: Mapped[str] = mapped_column(String(16), default="")
+    attributes: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """Attribute: text."""
+    created: Mapped[dt.datetime]
+    erased: Mapped[dt.datetime | None]
+
+
+class Subscription(Base):
+    """One subscriber on one list."""
+
+    __tablename__ = "subscriptions"
+    __table_args__ = (Index("ix_subscriptions_list", "list_id", "subscriber_id"),)
+    subscriber_id: Mapped[int] = mapped_column(ForeignKey("subscribers.id"), primary_key=True)
+    list_id: Mapped[int] = mapped_column(ForeignKey("lists.id"), primary_key=True)
+    state: Mapped[SubscriptionState]
+    since: Mapped[dt.datetime]
+    joined: Mapped[dt.datetime | None]
+    """When it became active first; shown in the footer of every mail."""
+    why: Mapped[str] = mapped_column(Text, default="")
+    """How it came to this state: "import FILE", "one-click", "asked by mail"."""
+
+
+class Suppression(Base):
+    """An address never to be mailed again, and why. Every path to sending asks here last."""
+
+    __tablename__ = "suppressions"
+    fingerprint: Mapped[str] = mapped_column(String(32), primary_key=True)
+    address: Mapped[str | None] = mapped_column(String(320))
+    """None after an erasure: the fingerprint alone still protects."""
+    reason: Mapped[SuppressionReason]
+    since: Mapped[dt.datetime]
+    why: Mapped[str] = mapped_column(Text, default="")
+
+
+class Delivery(Base):
+    """One issue to one subscriber: the ledger.
+
+    Kept narrow, and in the order of its key, since a publication's every copy has a row here.
+    """
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        Index(
+            "ix_deliveries_submitting", "issue_id",
+            sqlite_where=text("state = 'submitting'"), postgresql_where=text("state = 'submitting'"),
+        ),
+        {"sqlite_with_rowid": False},
+    )
+    # No foreign keys: rows are made from the tables that they would point to, nothing there is ever deleted,
+    # and PostgreSQL would look each of a million up.
+    issue_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    subscriber_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    state: Mapped[DeliveryState]
+    since: Mapped[dt.datetime]
+    next_look: Mapped[dt.datetime | None]
+    """When a deferred one is tried again."""
+    first_try: Mapped[dt.datetime | None]
+    tries: Mapped[int] = mapped_column(default=0)
+    relay: Mapped[str | None] = mapped_column(String(40))
+    reply: Mapped[str | None] = mapped_column(Text)
+    """The server's own words about the last try; or ours, where none came."""
+
+
+class Attempt(Base):
+    """An earlier try at a delivery: what the next try would have written over."""
+
+    __tablename__ = "attempts"
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    issue_id: Mapped[int] = mapped_column(index=True)
+    subscriber_id: Mapped[int]
+    state: Mapped[DeliveryState]
+    at: Mapped[dt.datetime]
+    relay: Mapped[str | None] = mapped_column(String(40))
+    reply: Mapped[str | None] = mapped_column(Text)
+
+
+class Batch(Base):
+    """A stretch of an issue's ledger, by subscriber, that one sender has, or may take.
+
+    While `owner` is set and `until` is ahead, nobody else touches its deliveries. When it is given back with
+    deferred deliveries in it, `due` says when the first of them is to be tried again.
+    """
+
+    __tablename__ = "batches"
+    __table_args__ = (Index("ix_batches_due", "due"),)
+    issue_id: Mapped[int] = mapped_column(ForeignKey("issues.id"), primary_key=True)
+    first: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """The least subscriber id in it."""
+    last: Mapped[int]
+    """The greatest."""
+    due: Mapped[dt.datetime | None]
+    """When it is next worth looking at; None once all its deliveries have ended."""
+    owner: Mapped[str | None] = mapped_column(String(80))
+    until: Mapped[dt.datetime | None]
+
+
+class RelayHealth(Base):
+    """A relay that failed, and when it is tried again. No row: nothing is known against it."""
+
+    __tablename__ = "relay_health"
+    relay: Mapped[str] = mapped_column(String(40), primary_key=True)
+    why: Mapped[str] = mapped_column(Text)
+    since: Mapped[dt.datetime]
+    failures: Mapped[int]
+    next_look: Mapped[dt.datetime]
+
+
+class Notice(Base):
+    """A mail to the editors: a reminder, or word of what is held. Sent once, by the unique `about`."""
+
+    __tablename__ = "notices"
+    __table_args__ = (UniqueConstraint("publication", "about"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    publication: Mapped[str] = mapped_column(String(40))
+    about: Mapped[str] = mapped_column(String(200))
+    """What makes it the same notice, such as "reminder 2023-11-14 3 days before at 09:00"."""
+    subject: Mapped[str] = mapped_column(Text)
+    body: Mapped[str] = mapped_column(Text)
+    state: Mapped[NoticeState] = mapped_column(default=NoticeState.queued)
+    since: Mapped[dt.datetime]
+    why: Mapped[str] = mapped_column(Text, default="")

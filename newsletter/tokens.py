@@ -1,0 +1,74 @@
+"""What can't be guessed: tokens in readers' links and return addresses, and fingerprints of addresses.
+
+The secrets are rows of the database, so that every host that works on it has them. The newest of a purpose
+signs; all of them verify, so that a link in an old mail keeps working after a rotation.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime as dt
+import hmac
+import secrets
+import struct
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from newsletter.models import Key
+
+_MAC = 12
+"""Bytes of HMAC-SHA-256 in a token: 96 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The secrets of one database, newest first."""
+
+    token: tuple[bytes, ...]
+    fingerprint: bytes
+    """Never rotated: suppressions of erased addresses are known by it alone."""
+
+    def reader(self, issue: int, subscriber: int) -> str:
+        """A token for one reader of one issue: 24 to 40 letters, digits and dashes, lower case.
+
+        Lower case only (base32), since it also stands in return addresses, where some servers fold case.
+        """
+        what = struct.pack(">IQ", issue, subscriber).lstrip(b"\0")
+        mac = hmac.digest(self.token[0], what, "sha256")[:_MAC]
+        return base64.b32encode(mac + what).decode().rstrip("=").lower()
+
+    def read(self, token: str) -> tuple[int, int] | None:
+        """(issue, subscriber) of a token, or None where it isn't one of ours."""
+        try:
+            raw = base64.b32decode(token.upper() + "=" * (-len(token) % 8))
+        except (binascii.Error, ValueError):
+            return None
+        mac, what = raw[:_MAC], raw[_MAC:]
+        if not 1 <= len(what) <= 12 or what[0] == 0:
+            return None
+        for key in self.token:
+            if hmac.compare_digest(mac, hmac.digest(key, what, "sha256")[:_MAC]):
+                issue, subscriber = struct.unpack(">IQ", what.rjust(12, b"\0"))
+                return issue, subscriber
+        return None
+
+    def print_of(self, address_key: str) -> str:
+        """The fingerprint of an address: 32 hexadecimal digits."""
+        return hmac.digest(self.fingerprint, address_key.encode(), "sha256").hex()[:32]
+
+
+def keys(session: Session, now: dt.datetime) -> Keys:
+    """The database's secrets; made on first use."""
+    found: dict[str, list[bytes]] = {"token": [], "fingerprint": []}
+    for key in session.scalars(select(Key).order_by(Key.id.desc())):
+        found.setdefault(key.purpose, []).append(key.secret)
+    for purpose in ("token", "fingerprint"):
+        if not found[purpose]:
+            secret = secrets.token_bytes(32)
+            session.add(Key(purpose=purpose, secret=secret, created=now))
+            found[purpose] = [secret]
+    session.flush()
+    return Keys(token=tuple(found["token"]), fingerprint=found["fingerprint"][0])

