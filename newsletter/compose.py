@@ -17,11 +17,17 @@ from dataclasses import dataclass
 from email.utils import format_datetime
 from urllib.parse import quote
 
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
 from newsletter import fields, headers
 from newsletter import quoted_printable as qp
 from newsletter.config import Publication, zone
+from newsletter.errors import IssueMistake
 from newsletter.fields import Node, Value
-from newsletter.tokens import Keys
+from newsletter.folder import Folder
+from newsletter.models import Issue, Rendition, RenditionKind
+from newsletter.tokens import Keys, keys
 
 VARIANTS = 256
 """How many combinations of conditions are kept encoded; a rarer one is encoded when it comes."""
@@ -35,7 +41,7 @@ class Reader:
     address: str
     name: str
     attributes: dict[str, str]
-    joined: dt.date | None
+    joined: dt.datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,23 @@ class Message:
     """The envelope's: where this very copy comes back to (VERP)."""
     recipient: str
     data: bytes
+
+
+def for_issue(session: Session, folder: Folder, issue: Issue, now: dt.datetime) -> Composer:
+    """The composer of an issue that has been assembled and rendered. IssueMistake if it hasn't."""
+    slug, publication = folder.publication(issue.publication)
+    made = {row.kind: row.content.decode() for row in session.scalars(
+        select(Rendition).where(
+            Rendition.issue_id == issue.id, Rendition.kind.in_([RenditionKind.html, RenditionKind.text])
+        )
+    )}
+    if len(made) < 2 or issue.volume is None or issue.number is None:
+        raise IssueMistake("the issue hasn't been rendered yet", remedy="It is when it is assembled.")
+    content = Content(
+        issue.id, slug, issue.volume, issue.number, issue.subject, made[RenditionKind.html], made[RenditionKind.text]
+    )
+    names = fields.known(folder.config.attributes)
+    return Composer(content, publication, folder.config.base_url, names, keys(session, now))
 
 
 class Composer:
@@ -90,10 +113,12 @@ class Composer:
         self._boundary = f"=_{content.slug[:20]}-{digest[:24]}".encode()
         self._constant = _constant_headers(content, publication, base_url, sender, self._boundary)
         self._date: tuple[int, bytes] = (-1, b"")
-        self._getters: dict[str, Callable[[Reader, str], str]] = {
+        self._getters: dict[str, _Getter] = {
+            name: functools.partial(_attribute, name) for name in names if name not in fields.ALWAYS
+        } | {
             "name": lambda reader, _: reader.name,
             "address": lambda reader, _: reader.address,
-            "joined": lambda reader, _: long_date(reader.joined, self._language) if reader.joined else "",
+            "joined": self._joined,
             "unsubscribe_url": lambda _, token: f"{base_url}/leave/{token}",
             "preferences_url": lambda _, token: f"{base_url}/me/{token}",
         }
@@ -103,63 +128,73 @@ class Composer:
 
         SubscriberMistake for an address that no mail server could take.
         """
-        token = self._keys.reader(self._content.issue, reader.subscriber)
-        memo: dict[str, str] = {}
-
-        def value(name: str) -> str:
-            if (found := memo.get(name)) is None:
-                getter = self._getters.get(name)
-                found = memo[name] = getter(reader, token) if getter else reader.attributes.get(name, "")
-            return found
-
-        key = tuple([condition.holds(value(condition.name)) for condition in self._conditions])
-        variant = self._variants.get(key)
-        if variant is None:
-            variant = _Variant(self._boundary, self._text, self._html, value)
-            if len(self._variants) < VARIANTS:
-                self._variants[key] = variant
+        issue = self._content.issue
+        token = self._keys.reader(issue, reader.subscriber)
+        variant = self._variant(reader, token)
         recipient = headers.wire_address(reader.address)
         segments = variant.segments[:]
         segments[0] = b"".join((
             headers.mailbox("To", reader.name, recipient),
-            self._same_subject or headers.words("Subject", fields.fill(self._subject, value)),
+            self._same_subject or headers.words("Subject", fields.fill(self._subject, self._values(reader, token))),
             self._date_header(now),
-            f"Message-ID: <{self._keys.message(self._content.issue, reader.subscriber)}@{self._domain}>\r\n"
+            f"Message-ID: <{self._keys.message(issue, reader.subscriber)}@{self._domain}>\r\n"
             f"List-Unsubscribe: <{self._base_url}/leave/{token}>,"
             f" <mailto:{self._bounces}?subject=unsubscribe%20{token}>\r\n".encode(),
             self._constant,
         ))
         for encode, name, fallback, places in variant.slots:
-            encoded = encode(value(name) or fallback)
+            encoded = encode(self._getters[name](reader, token) or fallback)
             for place in places:
                 segments[place] = encoded
         return Message(f"{self._bounce_local}+{token}@{self._bounce_domain}", recipient, b"".join(segments))
 
+    def _variant(self, reader: Reader, token: str) -> _Variant:
+        key = tuple([
+            condition.holds(self._getters[condition.name](reader, token)) for condition in self._conditions
+        ]) if self._conditions else ()
+        variant = self._variants.get(key)
+        if variant is None:
+            variant = _Variant(self._boundary, self._text, self._html, self._values(reader, token))
+            if len(self._variants) < VARIANTS:
+                self._variants[key] = variant
+        return variant
+
     def subject(self, reader: Reader) -> str:
         """The subject line as this reader sees it."""
-        return headers.one_line(fields.fill(self._subject, lambda name: self._value(reader, name)))
+        return headers.one_line(fields.fill(self._subject, self._values(reader)))
 
     def html(self, reader: Reader) -> str:
         """The HTML part as this reader gets it, decoded: for previews."""
+        value = self._values(reader)
         return "".join(
-            part if isinstance(part, str) else _HTML_ENCODERS[context][0](self._value(reader, part.name) or part.fallback)
-            for part, context in _with_contexts(list(fields.chosen(self._html, lambda name: self._value(reader, name))))
+            part if isinstance(part, str) else _HTML_ENCODERS[context][0](value(part.name) or part.fallback)
+            for part, context in _with_contexts(list(fields.chosen(self._html, value)))
         )
 
     def text(self, reader: Reader) -> str:
         """The text part as this reader gets it, decoded."""
-        return fields.fill(self._text, lambda name: self._value(reader, name))
+        return fields.fill(self._text, self._values(reader))
 
-    def _value(self, reader: Reader, name: str) -> str:
-        getter = self._getters.get(name)
-        token = self._keys.reader(self._content.issue, reader.subscriber)
-        return getter(reader, token) if getter else reader.attributes.get(name, "")
+    def _values(self, reader: Reader, token: str | None = None) -> Callable[[str], str]:
+        token = token or self._keys.reader(self._content.issue, reader.subscriber)
+        return lambda name: self._getters[name](reader, token)
+
+    def _joined(self, reader: Reader, _: str) -> str:
+        return long_date(reader.joined.astimezone(self._zone).date(), self._language) if reader.joined else ""
 
     def _date_header(self, now: dt.datetime) -> bytes:
         second = int(now.timestamp())
         if self._date[0] != second:
             self._date = second, f"Date: {format_datetime(now.astimezone(self._zone))}\r\n".encode()
         return self._date[1]
+
+
+_Getter = Callable[[Reader, str], str]
+"""A field's value, from the reader and their token."""
+
+
+def _attribute(name: str, reader: Reader, _: str) -> str:
+    return reader.attributes.get(name, "")
 
 
 def _constant_headers(content: Content, publication: Publication, base_url: str, sender: str, boundary: bytes) -> bytes:

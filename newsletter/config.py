@@ -176,6 +176,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     sending: Sending = Sending()
 
 
+SUBJECT_NAMES = ("title", "volume", "number", "date", "headline")
+"""What a subject may hold in braces."""
+
 _SPAN = re.compile(r"^\s*(\d+)\s*(second|minute|hour|day|week)s?\s*$")
 _BEFORE = re.compile(r"^\s*(?:(\d+)\s+days?\s+before|(same\s+day))\s+at\s+(\d{1,2}:\d{2})\s*$")
 _EVERY = re.compile(r"^\s*(\d+)\s+(day|week|month)s?\s*$")
@@ -328,6 +331,9 @@ def decode(text: str, path: Path) -> Config:
             raise wrong(f"{key}.cadence.approve_by", "it must come between the copy deadline and the time of sending")
         if publication.min_stories > publication.max_stories:
             raise wrong(f"{key}.min_stories", f"it is more than max_stories ({publication.max_stories})")
+        for name in re.findall(r"\{([^{}]*)\}", publication.subject):
+            if name not in SUBJECT_NAMES:
+                raise wrong(f"{key}.subject", f"there is no {{{name}}}; there is {', '.join(f'{{{n}}}' for n in SUBJECT_NAMES)}")
         for name in ("sender", "reply_to", "bounces"):
             value = getattr(publication, name)
             if value and not re.match(r"^[^@\s<>,;:\"()\[\]\\\x00-\x1f]+@[^@\s<>,;:\"()\[\]\\]+\.[^@\s<>,;:\"()\[\]\\]+$", value):

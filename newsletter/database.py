@@ -62,7 +62,7 @@ def _sqlite_connect(connection: Any, _record: object) -> None:
     # What is committed is on disk: the ledger's promise rests on it.
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.execute("PRAGMA cache_size = -16000")
+    cursor.execute("PRAGMA cache_size = -4000")
     cursor.close()
 
 

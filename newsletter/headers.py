@@ -25,6 +25,7 @@ _SAFE_IN_Q = re.compile(rb"[A-Za-z0-9!*+/-]")
 _Q_ROOM, _B_ROOM = 18, 39
 """Octets of text that a first encoded word always has room for, after a header's name."""
 _LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_PLAIN_ADDRESS = re.compile(_LOCAL.pattern + r"@[A-Za-z0-9.-]+")
 
 
 def token(name: str, value: str) -> bytes:
@@ -80,6 +81,8 @@ def wire_address(address: str) -> str:
     A local part that isn't ASCII stays; only a server with SMTPUTF8 (RFC 6531) takes it. SubscriberMistake for
     what can't be an address at all.
     """
+    if _PLAIN_ADDRESS.fullmatch(address):
+        return address
     local, at, domain = address.rpartition("@")
     if not (at and local and domain) or re.search(r"[\x00-\x20\x7f-\x9f<>]", address):
         raise SubscriberMistake(f"{address!r} is not an address")

@@ -246,6 +246,8 @@ class Issue(Base):
     state: Mapped[IssueState] = mapped_column(default=IssueState.open)
     held_in: Mapped[IssueState | None]
     """The state that a held issue was in, and goes back to."""
+    held_by: Mapped[str] = mapped_column(String(200), default="")
+    """Who holds it, and so who may let it go; empty where the program itself found a reason."""
     why: Mapped[str] = mapped_column(Text, default="")
     since: Mapped[dt.datetime]
     next_look: Mapped[dt.datetime | None]
@@ -259,11 +261,13 @@ class Issue(Base):
     wanted_volume: Mapped[int | None]
     wanted_number: Mapped[int | None]
     wanted_through: Mapped[int | None]
+    wanted_subject: Mapped[str] = mapped_column(Text, default="")
+    wanted_preheader: Mapped[str] = mapped_column(Text, default="")
     """What an editor asked for before the issue was assembled."""
     date: Mapped[dt.date | None]
     """On the masthead: the date of sending in the publication's zone."""
     subject: Mapped[str] = mapped_column(Text, default="")
-    """As frozen, merge fields not yet filled in; before that what an editor asked for, if anything."""
+    """As frozen, merge fields not yet filled in; empty before that."""
     preheader: Mapped[str] = mapped_column(Text, default="")
     approved_by: Mapped[str] = mapped_column(String(200), default="")
     assembled: Mapped[dt.datetime | None]
@@ -361,6 +365,19 @@ class Suppression(Base):
     reason: Mapped[SuppressionReason]
     since: Mapped[dt.datetime]
     why: Mapped[str] = mapped_column(Text, default="")
+
+
+class Event(Base):
+    """Something that happened to an address: the history that `subscriber show` tells.
+
+    By fingerprint, so that it also holds what happened to an address nobody here has. Gone after erasure.
+    """
+
+    __tablename__ = "events"
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(32), index=True)
+    at: Mapped[dt.datetime]
+    what: Mapped[str] = mapped_column(Text)
 
 
 class Delivery(Base):

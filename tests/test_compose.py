@@ -39,7 +39,7 @@ def composer(html: str = HTML, text: str = TEXT, subject: str = "Digest 2.21: To
 
 
 def reader(name: str = "Ada Lovelace", address: str = "ada@example.org", **attributes: str) -> Reader:
-    return Reader(42, address, name, attributes, dt.date(2023, 3, 6))
+    return Reader(42, address, name, attributes, dt.datetime(2023, 3, 6, 15, tzinfo=dt.UTC))
 
 
 def parsed(data: bytes) -> EmailMessage:

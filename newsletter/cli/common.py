@@ -53,7 +53,9 @@ def at_option(command: F) -> F:
 
 def here() -> Folder:
     """The publication folder that the command is about, opened and checked."""
-    return open_folder(place())
+    folder = open_folder(place())
+    click.get_current_context().call_on_close(folder.engine.dispose)
+    return folder
 
 
 def place() -> Path:

@@ -73,6 +73,15 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 'submitting'"),
     )
     op.create_table(
+        "events",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("fingerprint", sa.String(length=32), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("what", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
+    )
+    op.create_index(op.f("ix_events_fingerprint"), "events", ["fingerprint"], unique=False)
+    op.create_table(
         "issues",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("publication", sa.String(length=40), nullable=False),
@@ -111,6 +120,7 @@ def upgrade() -> None:
             ),
             nullable=True,
         ),
+        sa.Column("held_by", sa.String(length=200), nullable=False),
         sa.Column("why", sa.Text(), nullable=False),
         sa.Column("since", sa.DateTime(timezone=True), nullable=False),
         sa.Column("next_look", sa.DateTime(timezone=True), nullable=True),
@@ -123,6 +133,8 @@ def upgrade() -> None:
         sa.Column("wanted_volume", sa.Integer(), nullable=True),
         sa.Column("wanted_number", sa.Integer(), nullable=True),
         sa.Column("wanted_through", sa.Integer(), nullable=True),
+        sa.Column("wanted_subject", sa.Text(), nullable=False),
+        sa.Column("wanted_preheader", sa.Text(), nullable=False),
         sa.Column("date", sa.Date(), nullable=True),
         sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("preheader", sa.Text(), nullable=False),

@@ -1,0 +1,424 @@
+"""The conversation with a mail server, pipelined.
+
+smtplib makes the connection (EHLO, STARTTLS, AUTH), blocking, with certificates verified; from then on this
+module speaks, without ever waiting. An envelope's three commands leave in one write where the server offers
+PIPELINING (RFC 2920), and the next envelope leaves with the body before it; else one command at a time.
+
+A body leaves only after `release`. If the connection is lost, what counts is whether the last octet of
+"CR LF . CR LF" had been handed to the system: if not, the server can't have taken the message.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import smtplib
+import socket
+import ssl
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+from newsletter.config import Relay, Security
+from newsletter.errors import RelayMistake
+from newsletter.relays import (
+    Closed,
+    Deferred,
+    Ended,
+    Event,
+    Job,
+    Ready,
+    Refused,
+    Reply,
+    Returned,
+    Sent,
+    Uncertain,
+)
+
+COMMAND_SECONDS = 300.0
+"""RFC 5321 §4.5.3.2: five minutes for MAIL and RCPT, and we give DATA and RSET the same."""
+FINAL_SECONDS = 600.0
+"""Ten minutes after the final dot."""
+LONGEST_REPLY = 65536
+"""Octets without an end of a reply after which the other side isn't a mail server."""
+
+_JUST_YES = frozenset({"mail", "rcpt", "rset"})
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_LINE = re.compile(rb"(\d\d\d)([ -]?)([^\r\n]*)")
+
+
+def connect(relay: Relay, password: str | None, beside: Path, *, timeout: float = 30.0) -> smtplib.SMTP:
+    """A connection to a relay: greeted, encrypted and logged in as its config asks.
+
+    RelayMistake says which step was refused, and what to look at.
+    """
+    at = f"{relay.host}:{relay.port}"
+
+    def mistake(what: str, remedy: str) -> RelayMistake:
+        return RelayMistake(what, where=f"relay {relay.name} ({at})", remedy=remedy)
+
+    context = None
+    if relay.security is not Security.none:
+        try:
+            context = ssl.create_default_context(cafile=str(beside / relay.ca_file) if relay.ca_file else None)
+        except OSError as error:
+            raise mistake(f"the certificates in {relay.ca_file} can't be read: {error}", "Check ca_file.") from None
+    hello = relay.hello or socket.gethostname() or "localhost"
+    server: smtplib.SMTP | None = None
+    try:
+        if relay.security is Security.tls:
+            assert context is not None
+            server = smtplib.SMTP_SSL(relay.host, relay.port, local_hostname=hello, timeout=timeout, context=context)
+        else:
+            server = smtplib.SMTP(relay.host, relay.port, local_hostname=hello, timeout=timeout)
+        server.ehlo_or_helo_if_needed()
+        if relay.security is Security.starttls:
+            server.starttls(context=context)
+            server.ehlo()
+        if relay.username:
+            server.login(relay.username, password or "")
+    except ssl.SSLCertVerificationError as error:
+        _discard(server)
+        raise mistake(
+            f"its certificate isn't good: {error.verify_message}",
+            "Use the name that the certificate is for, or name its issuer in ca_file.",
+        ) from None
+    except smtplib.SMTPNotSupportedError as error:
+        _discard(server)
+        remedy = (
+            'It may want port 465 with security = "tls"; for a server on this machine write security = "none".'
+            if "STARTTLS" in str(error) else "Check username, security and port."
+        )
+        raise mistake(f"it doesn't offer what is asked of it: {error}", remedy) from None
+    except smtplib.SMTPAuthenticationError as error:
+        _discard(server)
+        raise mistake(
+            f"it refuses the login: {_spoken(error.smtp_code, error.smtp_error)}",
+            f"Check username, and the password in the environment variable {relay.password_env or '(password_env)'}.",
+        ) from None
+    except smtplib.SMTPResponseException as error:
+        _discard(server)
+        raise mistake(f"it refuses us: {_spoken(error.smtp_code, error.smtp_error)}", "Ask who runs it.") from None
+    except (OSError, smtplib.SMTPException, UnicodeError) as error:
+        _discard(server)
+        words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise mistake(
+            f"it can't be reached: {words[:1].lower()}{words[1:]}", "Check host, port and security, and that it is running.",
+        ) from None
+    return server
+
+
+def _spoken(code: int, text: bytes | str) -> str:
+    words = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    return f"{code} {' '.join(words.split())}"
+
+
+def _discard(server: smtplib.SMTP | None) -> None:
+    if server is not None:
+        with contextlib.suppress(OSError):
+            server.close()
+
+
+@dataclass(slots=True)
+class _Step:
+    """A command, and the job that it is about."""
+
+    data: bytes
+    kind: str
+    job: Job | None
+
+
+class SmtpConversation:
+    """One connection, from its login to its end. See newsletter.relays.Conversation."""
+
+    def __init__(self, server: smtplib.SMTP, relay: Relay, seconds: float) -> None:
+        """`seconds` is the moment, by the monotonic clock, as in `events`."""
+        self.relay = relay.name
+        self.served = 0
+        self._server = server  # kept: it closes the socket when it goes
+        sock = server.sock
+        assert sock is not None
+        self._sock: socket.socket = sock
+        with contextlib.suppress(OSError):
+            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._sock.setblocking(False)
+        self._pipelining = server.has_extn("pipelining")
+        self._smtputf8 = server.has_extn("smtputf8")
+        self._size = int(server.esmtp_features["size"]) if server.esmtp_features.get("size", "").isdigit() else 0
+        self._announces_size = server.has_extn("size")
+        self._steps: deque[_Step] = deque()
+        """To be said."""
+        self._awaited: deque[_Step] = deque()
+        """Said, or being said, and not yet answered."""
+        self._out: list[bytes | memoryview] = []
+        self._in = bytearray()
+        self._reply: list[bytes] = []
+        self._queued = 0
+        self._written = 0
+        self._dot = 0
+        """The count of octets after which the final dot of the message in the open has left."""
+        self._refusals: dict[int, Reply] = {}
+        self._reset_first = False
+        self._jobs: list[Job] = []
+        """Offered and not yet ended, in order: the message in the open, the envelope of the next."""
+        self._seconds = self._moved = seconds
+        """The moment of the last look, and when anything was last said or heard."""
+        self._over = False
+        self._events: list[Event] = []
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    @property
+    def idle(self) -> bool:
+        return not self._over and not self._jobs
+
+    @property
+    def unsent(self) -> bool:
+        return bool(self._out)
+
+    @property
+    def open(self) -> bool:
+        return any(job.begun for job in self._jobs)
+
+    @property
+    def eager(self) -> bool:
+        return bool(self._events)
+
+    def offer(self, job: Job) -> None:
+        message = job.message
+        assert message is not None
+        if not message.recipient.isascii() and not self._smtputf8:
+            self._events.append(Ended(job, Refused("this relay takes no address with letters outside ASCII (no SMTPUTF8)")))
+            return
+        if self._size and len(message.data) > self._size:
+            self._events.append(Ended(job, Refused(f"the message has {len(message.data)} octets; this relay takes {self._size}")))
+            return
+        self._jobs.append(job)
+        if self._reset_first:
+            self._steps.append(_Step(b"RSET\r\n", "rset", None))
+            self._reset_first = False
+        size = f" SIZE={len(message.data)}" if self._announces_size else ""
+        utf8 = "" if message.recipient.isascii() else " SMTPUTF8"
+        self._steps += (
+            _Step(f"MAIL FROM:<{message.sender}>{size}{utf8}\r\n".encode(), "mail", job),
+            _Step(f"RCPT TO:<{message.recipient}>\r\n".encode(), "rcpt", job),
+            _Step(b"DATA\r\n", "data", job),
+        )
+        self._speak()
+
+    def release(self, job: Job, following: Job | None) -> None:
+        assert job.message is not None
+        self._steps.append(_Step(job.message.data, "dot", job))
+        if following is not None:
+            self.offer(following)
+        else:
+            self._speak()
+
+    def _speak(self) -> None:
+        """Hands what may be said now to the buffer: everything, or where nothing may be pipelined one command."""
+        while self._steps and (self._pipelining or not self._awaited):
+            step = self._steps.popleft()
+            self._awaited.append(step)
+            self._out.append(step.data)
+            self._queued += len(step.data)
+            if step.kind == "dot":
+                self._out.append(b".\r\n")
+                self._queued += 3
+                self._dot = self._queued
+            self._moved = self._seconds
+        self._write()
+
+    def _write(self) -> None:
+        try:
+            while self._out:
+                count = self._send()
+                self._written += count
+                done = 0
+                while done < len(self._out) and count >= len(self._out[done]):
+                    count -= len(self._out[done])
+                    done += 1
+                del self._out[:done]
+                if count:
+                    self._out[0] = memoryview(self._out[0])[count:]
+        except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            return
+        except OSError as error:
+            self._events += self._end(f"the connection broke while writing: {_words(error)}", fault=True)
+
+    def _send(self) -> int:
+        if isinstance(self._sock, ssl.SSLSocket):
+            return self._sock.send(self._out[0])
+        return self._sock.sendmsg(self._out[:16])  # no copy, one system call
+
+    def events(self, seconds: float) -> list[Event]:
+        self._seconds = seconds
+        if self._out:
+            self._write()
+        self._read()
+        limit = FINAL_SECONDS if self._awaited and self._awaited[0].kind == "dot" else COMMAND_SECONDS
+        if not self._over and self._awaited and seconds - self._moved > limit:
+            self._events += self._end(f"no answer in {limit:.0f} seconds", fault=True)
+        happened, self._events = self._events, []
+        return happened
+
+    def _read(self) -> None:
+        while not self._over:
+            try:
+                data = self._sock.recv(65536)
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                return
+            except OSError as error:
+                self._events += self._end(f"the connection broke: {_words(error)}", fault=True)
+                return
+            if not data:
+                self._events += self._end("the relay closed the connection", fault=bool(self._awaited))
+                return
+            self._moved = self._seconds
+            self._in += data
+            self._parse()
+            if len(data) < 65536 and not isinstance(self._sock, ssl.SSLSocket):
+                return
+
+    def _parse(self) -> None:
+        *lines, rest = self._in.split(b"\n")
+        self._in = rest
+        if len(rest) > LONGEST_REPLY:
+            self._events += self._end("it sends a line without an end", fault=True)
+        for line in lines:
+            if self._over:
+                return
+            # A yes to a command needs no reading: three of the four replies to each message.
+            if line.startswith(b"250 ") and not self._reply and self._awaited and self._awaited[0].kind in _JUST_YES:
+                self._awaited.popleft()
+                if self._steps:
+                    self._speak()
+                continue
+            found = _LINE.fullmatch(line.rstrip(b"\r"))
+            if found is None or not b"2" <= found[1][:1] <= b"5":
+                self._events += self._end(f"it says what no mail server says: {_readable(line)[:80]!r}", fault=True)
+                return
+            self._reply.append(found[3])
+            if found[2] == b"-":
+                if len(self._reply) > LONGEST_REPLY // 64:
+                    self._events += self._end("it sends a reply without an end", fault=True)
+                continue
+            words = " ".join(_readable(part) for part in self._reply)
+            self._reply = []
+            self._answered(Reply(int(found[1]), words[:1000]))
+
+    def _answered(self, reply: Reply) -> None:
+        if not self._awaited:
+            self._events += self._end(str(reply), fault=reply.code != 421)
+            return
+        step = self._awaited.popleft()
+        job = step.job
+        if reply.code == 421:
+            # RFC 5321 §3.8: it closes. What was in the open is deferred only if this was its final answer.
+            if step.kind == "dot" and job is not None:
+                self._done(job, Deferred(str(reply)))
+            self._events += self._end(str(reply), fault=False)
+            return
+        match step.kind:
+            case "mail":
+                assert job is not None
+                if reply.code // 100 != 2:
+                    self._mail_refused(job, reply)
+                    return
+            case "rcpt":
+                assert job is not None
+                if reply.code // 100 != 2:
+                    self._refusals.setdefault(id(job), reply)
+                    if not self._pipelining:
+                        self._steps.clear()
+                        self._reset_first = True
+                        self._done(job, _refusal(self._refusals.pop(id(job))))
+            case "data":
+                assert job is not None
+                self._data_answered(job, reply)
+            case "dot":
+                assert job is not None
+                self._done(job, Sent(str(reply)) if reply.code // 100 == 2 else _refusal(reply))
+            case "empty":
+                pass
+            case "rset":
+                if reply.code // 100 != 2:
+                    self._events += self._end(f"it refuses RSET: {reply}", fault=True)
+                    return
+        if self._steps:
+            self._speak()
+
+    def _mail_refused(self, job: Job, reply: Reply) -> None:
+        """A relay that doesn't take our sender won't for the next one either: that is about the relay.
+
+        What is about this message alone is its size (552, or 5.3.4).
+        """
+        if reply.code == 552 or reply.enhanced == "5.3.4":
+            self._refusals[id(job)] = reply
+            if not self._pipelining:
+                self._steps.clear()
+                self._done(job, _refusal(self._refusals.pop(id(job))))
+            return
+        self._events += self._end(f"it refuses the sender: {reply}", fault=True)
+
+    def _data_answered(self, job: Job, reply: Reply) -> None:
+        refusal = self._refusals.pop(id(job), None)
+        if reply.code == 354:
+            if refusal is None:
+                self._events.append(Ready(job))
+                return
+            # RFC 2920 §3.1: nobody is left to get it, yet the server waits for a message: an empty one.
+            self._steps.appendleft(_Step(b".\r\n", "empty", None))
+        else:
+            self._reset_first = True
+        self._done(job, _refusal(refusal or reply))
+
+    def _done(self, job: Job, outcome: Sent | Deferred | Refused) -> None:
+        self._jobs.remove(job)
+        self.served += 1
+        self._events.append(Ended(job, outcome))
+
+    def _end(self, why: str, *, fault: bool) -> list[Event]:
+        """Closes the connection and says what its jobs have come to."""
+        made: list[Event] = []
+        for job in self._jobs:
+            open_steps = {step.kind for step in (*self._awaited, *self._steps) if step.job is job}
+            if "dot" in open_steps and self._written >= self._dot > 0:
+                made.append(Ended(job, Uncertain(why)))
+            elif "mail" in open_steps:
+                made.append(Ended(job, Returned(why)))
+            else:
+                # Its turn had come: the message itself may be what ended the connection. It waits, others go on.
+                made.append(Ended(job, Deferred(f"{why} (before the message had left)")))
+        self._jobs = []
+        self._over = True
+        self._out.clear()
+        self._steps.clear()
+        self._awaited.clear()
+        _discard(self._server)
+        made.append(Closed(why if fault else ""))
+        return made
+
+    def quit(self) -> None:
+        if not self._over and not self._jobs:
+            with contextlib.suppress(OSError):
+                self._sock.send(b"QUIT\r\n")
+        self.drop("")
+
+    def drop(self, why: str) -> list[Event]:
+        return [] if self._over else self._end(why, fault=False)
+
+
+def _refusal(reply: Reply) -> Deferred | Refused:
+    """4xx is not now; anything else that isn't yes is no. 552 for a full mailbox is not now (RFC 5321 §4.5.3.1.10)."""
+    if reply.code // 100 == 4 or (reply.code == 552 and not reply.enhanced.startswith("5.3.4")):
+        return Deferred(str(reply))
+    return Refused(str(reply))
+
+
+def _readable(raw: bytes) -> str:
+    return _CONTROLS.sub("\ufffd", raw.decode("utf-8", "replace")).strip()
+
+
+def _words(error: OSError) -> str:
+    return (error.strerror or str(error) or type(error).__name__).lower()
