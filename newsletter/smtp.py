@@ -159,6 +159,8 @@ class SmtpConversation:
         """The count of octets after which the final dot of the message in the open has left."""
         self._refusals: dict[int, Reply] = {}
         self._reset_first = False
+        self._turn: Job | None = None
+        """The last job whose MAIL was accepted."""
         self._jobs: list[Job] = []
         """Offered and not yet ended, in order: the message in the open, the envelope of the next."""
         self._seconds = self._moved = seconds
@@ -290,7 +292,9 @@ class SmtpConversation:
                 return
             # A yes to a command needs no reading: three of the four replies to each message.
             if line.startswith(b"250 ") and not self._reply and self._awaited and self._awaited[0].kind in _JUST_YES:
-                self._awaited.popleft()
+                step = self._awaited.popleft()
+                if step.kind == "mail":
+                    self._turn = step.job
                 if self._steps:
                     self._speak()
                 continue
@@ -325,6 +329,7 @@ class SmtpConversation:
                 if reply.code // 100 != 2:
                     self._mail_refused(job, reply)
                     return
+                self._turn = job
             case "rcpt":
                 assert job is not None
                 if reply.code // 100 != 2:
@@ -385,7 +390,7 @@ class SmtpConversation:
             open_steps = {step.kind for step in (*self._awaited, *self._steps) if step.job is job}
             if "dot" in open_steps and self._written >= self._dot > 0:
                 made.append(Ended(job, Uncertain(why)))
-            elif "mail" in open_steps:
+            elif job is not self._turn:
                 made.append(Ended(job, Returned(why)))
             else:
                 # Its turn had come: the message itself may be what ended the connection. It waits, others go on.
@@ -416,7 +421,7 @@ def _refusal(reply: Reply) -> Deferred | Refused:
     return Refused(str(reply))
 
 
-def _readable(raw: bytes) -> str:
+def _readable(raw: bytes | bytearray) -> str:
     return _CONTROLS.sub("\ufffd", raw.decode("utf-8", "replace")).strip()
 
 
