@@ -14,21 +14,19 @@ from __future__ import annotations
 import datetime as dt
 import os
 import random
-import selectors
 import socket
 import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from newsletter import compose, deliveries, relay_health, smtp
+from newsletter import compose, deliveries
 from newsletter.compose import Composer
-from newsletter.config import Relay, RelayKind
 from newsletter.deliveries import Claimed, Entry, Ledger
-from newsletter.errors import RelayMistake, SubscriberMistake
+from newsletter.errors import SubscriberMistake
 from newsletter.folder import Folder
-from newsletter.maildir import MaildirConversation
 from newsletter.models import DeliveryState, Issue
+from newsletter.pool import Pool
 from newsletter.relays import (
     Closed,
     Conversation,
@@ -47,37 +45,8 @@ PAUSE = 0.5
 """Seconds after which a loop that waits for nothing in particular looks again."""
 RENEW = 20.0
 """Seconds after which a lease is renewed, whatever happens."""
-SWEEP = 5.0
-"""Seconds between looks at connections that are silent."""
 
 STATES = {Sent: DeliveryState.sent, Refused: DeliveryState.failed, Uncertain: DeliveryState.uncertain}
-
-
-def open_relay(relay: Relay, folder: Folder, seconds: float) -> Conversation:
-    """A conversation with a relay. RelayMistake if it can't be had."""
-    if relay.kind is RelayKind.maildir:
-        return MaildirConversation(relay, folder.path)
-    password = os.environ.get(relay.password_env) if relay.password_env else None
-    if relay.username and password is None:
-        raise RelayMistake(
-            f"the environment has no {relay.password_env or 'password (password_env names none)'}",
-            where=f"relay {relay.name}", remedy="Set it to the relay's password; it is never kept in config.toml.",
-        )
-    return smtp.SmtpConversation(smtp.connect(relay, password, folder.path), relay, seconds)
-
-
-def probe(folder: Folder) -> None:
-    """RelayMistake unless at least one relay lets us in: asked before an audience is frozen."""
-    trouble: RelayMistake | None = None
-    for relay in folder.config.relays:
-        try:
-            open_relay(relay, folder, time.monotonic()).quit()
-        except RelayMistake as mistake:
-            trouble = trouble or mistake
-        else:
-            return
-    assert trouble is not None
-    raise trouble
 
 
 @dataclass(slots=True)
@@ -116,11 +85,8 @@ class Sender:
         self._readers: dict[tuple[int, int], deliveries.Due] = {}
         self._batches: dict[tuple[int, int], _Batch] = {}
         self._jobs: deque[Job] = deque()
-        self._conversations: list[Conversation] = []
-        self._watched: dict[int, tuple[Conversation, int]] = {}
-        self._selector = selectors.DefaultSelector()
+        self._pool = Pool(folder, clock)
         self._nothing_until = 0.0
-        self._swept = 0.0
         self._renewed = 0.0
 
     def run(self, *, stop: Callable[[], bool], forever: bool = False) -> Progress:
@@ -138,9 +104,7 @@ class Sender:
             self._drain()
         finally:
             self._ledger.close()
-            for conversation in self._conversations:
-                conversation.drop("the sender stopped")
-            self._selector.close()
+            self._pool.close()
         return self.progress
 
     # ---- one turn
@@ -148,15 +112,15 @@ class Sender:
     def _turn(self) -> bool:
         """Whether there was something that could be done now."""
         self._claim()
-        self._connect()
-        for conversation in list(self._conversations):
+        self._pool.grow(len(self._jobs))
+        for conversation in self._pool.conversations:
             while conversation.idle and (job := self._next_job()):
                 conversation.offer(job)
-        working = any(not conversation.idle or conversation.eager for conversation in self._conversations)
-        if not working and (not self._jobs or not self._conversations):
-            self._hang_up()
+        self.progress.trouble = self._pool.trouble
+        if not self._pool.working:
+            self._pool.hang_up()
             return False
-        self._handle(self._wait(PAUSE), fresh=True)
+        self._handle(self._pool.wait(PAUSE), fresh=True)
         self._stay_alive()
         self._show(self.progress)
         return True
@@ -180,7 +144,7 @@ class Sender:
                     case Ended():
                         ended.append((conversation.relay, event))
                     case Closed(fault):
-                        self._lost(conversation, fault)
+                        self._pool.lost(conversation, fault)
         # A connection may have ended right after its 354: then there is nothing to let go.
         over = {id(event.job) for _, event in ended}
         ready = [(conversation, job) for conversation, job in ready if id(job) not in over]
@@ -194,7 +158,7 @@ class Sender:
             else:
                 # The reader left, or the issue was paused, since it was announced: the relay must not get it, and
                 # after its 354 only an end of the connection can tell it so.
-                self._drop(conversation, "not to be sent after all", ended)
+                ended += [(conversation.relay, event) for event in self._pool.drop(conversation, "not to be sent after all")]
         self._settle(ended)
 
     def _write_down(
@@ -326,116 +290,16 @@ class Sender:
             if self._batches[key].open <= 0:
                 self._give_back(self._batches[key].claimed)
 
-    # ---- connections
-
-    def _connect(self) -> None:
-        """Opens a connection more, one a turn, while there is work for it: to the first relay that is well."""
-        needed = len(self._jobs) + sum(not conversation.idle for conversation in self._conversations)
-        if len(self._conversations) >= needed:
-            return
-        resting = self._resting()
-        for relay in self._folder.config.relays:
-            if relay.name in resting:
-                continue
-            if sum(conversation.relay == relay.name for conversation in self._conversations) >= relay.connections:
-                return
-            try:
-                self._conversations.append(open_relay(relay, self._folder, time.monotonic()))
-            except RelayMistake as mistake:
-                self._blame(relay.name, mistake.what)
-                continue
-            if self.progress.trouble:
-                self.progress.trouble = ""
-                with self._folder.session() as session:
-                    relay_health.clear(session, relay.name)
-            return
-
-    def _resting(self) -> set[str]:
-        if not self.progress.trouble:
-            return set()
-        with self._folder.reading() as session:
-            return relay_health.resting(session, self._clock())
-
-    def _blame(self, relay: str, why: str) -> None:
-        with self._folder.session() as session:
-            until = relay_health.blame(session, relay, why, self._clock())
-        self.progress.trouble = f"relay {relay}: {why}; tried again at {until:%H:%M:%S} UTC"
-        self._show(self.progress)
-
-    def _lost(self, conversation: Conversation, fault: str) -> None:
-        if conversation in self._conversations:
-            self._conversations.remove(conversation)
-            self._unwatch(conversation)
-        if fault and not conversation.served:
-            # One that has served broke off in the middle: that is a connection's fate. This one never began.
-            self._blame(conversation.relay, fault)
-
-    def _drop(self, conversation: Conversation, why: str, ended: list[tuple[str, Ended]]) -> None:
-        self._unwatch(conversation)
-        for event in conversation.drop(why):
-            if isinstance(event, Ended):
-                ended.append((conversation.relay, event))
-        if conversation in self._conversations:
-            self._conversations.remove(conversation)
-
-    def _wait(self, seconds: float) -> list[tuple[Conversation, list[Event]]]:
-        """What has happened, having waited until something has."""
-        if any(conversation.eager for conversation in self._conversations):
-            seconds = 0.0
-        for conversation in self._conversations:
-            self._watch(conversation)
-        if self._watched:
-            awake = [key.data for key, _ in self._selector.select(seconds)]
-        else:
-            time.sleep(seconds)
-            awake = []
-        moment = time.monotonic()
-        if moment - self._swept > SWEEP:
-            self._swept = moment
-            awake = list(self._conversations)
-        else:
-            awake += [each for each in self._conversations if each.eager and each not in awake]
-        return [(conversation, list(conversation.events(moment))) for conversation in awake]
-
-    def _watch(self, conversation: Conversation) -> None:
-        number = conversation.fileno()
-        if number is None or number < 0:
-            return
-        mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if conversation.unsent else 0)
-        before = self._watched.get(number)
-        if before == (conversation, mask):
-            return
-        if before is not None and before[0] is conversation:
-            self._selector.modify(number, mask, conversation)
-        else:
-            # The system gives a closed connection's number to the next one.
-            if before is not None:
-                self._selector.unregister(number)
-            self._selector.register(number, mask, conversation)
-        self._watched[number] = conversation, mask
-
-    def _unwatch(self, conversation: Conversation) -> None:
-        for number, (watched, _) in list(self._watched.items()):
-            if watched is conversation:
-                del self._watched[number]
-                self._selector.unregister(number)
-
-    def _hang_up(self) -> None:
-        for conversation in self._conversations:
-            self._unwatch(conversation)
-            conversation.quit()
-        self._conversations = []
-
     # ---- the end
 
     def _drain(self) -> None:
         """Waits for the relays' answers about what has been let go; gives everything else back."""
-        while any(not each.idle for each in self._conversations):
-            for conversation in list(self._conversations):
+        while any(not each.idle for each in self._pool.conversations):
+            for conversation in list(self._pool.conversations):
                 if not conversation.idle and not conversation.open:
-                    self._drop(conversation, "the sender stopped", [])
-            self._handle(self._wait(PAUSE), fresh=False)
-        self._hang_up()
+                    self._pool.drop(conversation, "the sender stopped")
+            self._handle(self._pool.wait(PAUSE), fresh=False)
+        self._pool.hang_up()
         self._jobs.clear()
         for batch in list(self._batches.values()):
             self._give_back(batch.claimed)
