@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 from newsletter import fields, headers
 from newsletter import quoted_printable as qp
 from newsletter.config import Publication, zone
+from newsletter.dates import long_date
 from newsletter.errors import IssueMistake
 from newsletter.fields import Node, Value
 from newsletter.folder import Folder
@@ -306,16 +307,3 @@ _HTML_ENCODERS: dict[str, tuple[Callable[[str], str], Callable[[str], bytes]]] =
     "html": (html.escape, _html_value),
     "url": (_in_link, lambda value: qp.value(_in_link(value))),
 }
-
-
-@functools.lru_cache(maxsize=4096)
-def long_date(date: dt.date, language: str) -> str:
-    """A date as it is written out in a language: "November 14, 2023", "2023年11月14日"."""
-    from babel import Locale, UnknownLocaleError
-    from babel.dates import format_date
-
-    try:
-        locale = Locale.parse(language.replace("-", "_"))
-    except (UnknownLocaleError, ValueError):
-        locale = Locale("en")
-    return format_date(date, "long", locale=locale)

@@ -59,8 +59,10 @@ def mailbox(name: str, display: str, address: str) -> bytes:
     first = len(name) + 2
     if _ATOMS.fullmatch(display) and "=?" not in display:
         phrase: str | None = display if first + len(display) <= 76 else _fold(display.split(" "), first)
-    elif _PRINTABLE.fullmatch(display) and "=?" not in display and first + len(display) < 72:
-        phrase = '"' + display.replace("\\", r"\\").replace('"', r"\"") + '"'
+    elif _PRINTABLE.fullmatch(display) and "=?" not in display and "  " not in display and display == display.strip():
+        # Folded within the quotes, which keeps the space; encoded words would do too, but many programs read a
+        # name in several of them with spaces put in between (CPython's email package among them).
+        phrase = _fold(('"' + display.replace("\\", r"\\").replace('"', r"\"") + '"').split(" "), first)
     else:
         phrase = None
     if phrase is None:

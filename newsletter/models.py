@@ -392,6 +392,10 @@ class Delivery(Base):
             "ix_deliveries_submitting", "issue_id",
             sqlite_where=text("state = 'submitting'"), postgresql_where=text("state = 'submitting'"),
         ),
+        Index(
+            "ix_deliveries_uncertain", "issue_id",
+            sqlite_where=text("state = 'uncertain'"), postgresql_where=text("state = 'uncertain'"),
+        ),
         {"sqlite_with_rowid": False},
     )
     # No foreign keys: rows are made from the tables that they would point to, nothing there is ever deleted,

@@ -14,6 +14,7 @@ COMMANDS = {
     "init": ("start", "Make a new publication's folder."),
     "demo": ("start", "The sample digest from drafts to inboxes, on this machine."),
     "run": ("work", "Scheduler and sender in one process."),
+    "work": ("work", "A sender only, for more hosts."),
     "status": ("status", "What is going on, what waits and why, what comes next."),
     "draft": ("draft", "Stories: add, list, show, edit, ready, drop, order."),
     "issue": ("issue", "Issues: assemble, preview, approve, hold, send, pause, …"),

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 ELSEWHERE = {
     "list": ("issue_show.list_", "Every issue, newest first, and why it stands where it does."),
     "show": ("issue_show.show", "Everything about one issue."),
+    "preview": ("issue_send.preview", "See it as a reader would get it."),
+    "test": ("issue_send.test", "Send it to an address of your own."),
+    "send": ("issue_send.send", "Send it now."),
 }
 
 

@@ -72,6 +72,14 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'submitting'"),
         postgresql_where=sa.text("state = 'submitting'"),
     )
+    op.create_index(
+        "ix_deliveries_uncertain",
+        "deliveries",
+        ["issue_id"],
+        unique=False,
+        sqlite_where=sa.text("state = 'uncertain'"),
+        postgresql_where=sa.text("state = 'uncertain'"),
+    )
     op.create_table(
         "events",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -146,9 +154,7 @@ def upgrade() -> None:
         sa.Column("excluded", sa.JSON(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_issues")),
         sa.UniqueConstraint("publication", "slot", name=op.f("uq_issues_publication_slot")),
-        sa.UniqueConstraint(
-            "publication", "volume", "number", name=op.f("uq_issues_publication_volume_number")
-        ),
+        sa.UniqueConstraint("publication", "volume", "number", name=op.f("uq_issues_publication_volume_number")),
     )
     op.create_table(
         "keys",
@@ -178,11 +184,7 @@ def upgrade() -> None:
         sa.Column("about", sa.String(length=200), nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
-        sa.Column(
-            "state",
-            sa.Enum("queued", "sent", name="noticestate", native_enum=False, length=16),
-            nullable=False,
-        ),
+        sa.Column("state", sa.Enum("queued", "sent", name="noticestate", native_enum=False, length=16), nullable=False),
         sa.Column("since", sa.DateTime(timezone=True), nullable=False),
         sa.Column("why", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_notices")),
@@ -229,13 +231,7 @@ def upgrade() -> None:
         sa.Column(
             "reason",
             sa.Enum(
-                "bounce",
-                "complaint",
-                "request",
-                "erasure",
-                name="suppressionreason",
-                native_enum=False,
-                length=16,
+                "bounce", "complaint", "request", "erasure", name="suppressionreason", native_enum=False, length=16
             ),
             nullable=False,
         ),
@@ -262,14 +258,7 @@ def upgrade() -> None:
         sa.Column(
             "state",
             sa.Enum(
-                "writing",
-                "ready",
-                "placed",
-                "published",
-                "dropped",
-                name="draftstate",
-                native_enum=False,
-                length=16,
+                "writing", "ready", "placed", "published", "dropped", name="draftstate", native_enum=False, length=16
             ),
             nullable=False,
         ),
@@ -289,9 +278,7 @@ def upgrade() -> None:
         sa.Column("picture_alt", sa.Text(), nullable=False),
         sa.Column("picture_credit", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["issue_id"], ["issues.id"], name=op.f("fk_drafts_issue_id")),
-        sa.ForeignKeyConstraint(
-            ["picture_sha256"], ["pictures.sha256"], name=op.f("fk_drafts_picture_sha256")
-        ),
+        sa.ForeignKeyConstraint(["picture_sha256"], ["pictures.sha256"], name=op.f("fk_drafts_picture_sha256")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_drafts")),
     )
     op.create_index(op.f("ix_drafts_publication"), "drafts", ["publication"], unique=False)
@@ -299,9 +286,7 @@ def upgrade() -> None:
         "renditions",
         sa.Column("issue_id", sa.Integer(), nullable=False),
         sa.Column(
-            "kind",
-            sa.Enum("html", "text", "page", name="renditionkind", native_enum=False, length=16),
-            nullable=False,
+            "kind", sa.Enum("html", "text", "page", name="renditionkind", native_enum=False, length=16), nullable=False
         ),
         sa.Column("content", sa.LargeBinary(), nullable=False),
         sa.Column("sha256", sa.String(length=64), nullable=False),
@@ -315,18 +300,14 @@ def upgrade() -> None:
         sa.Column("list_id", sa.Integer(), nullable=False),
         sa.Column(
             "state",
-            sa.Enum(
-                "pending", "active", "unsubscribed", name="subscriptionstate", native_enum=False, length=16
-            ),
+            sa.Enum("pending", "active", "unsubscribed", name="subscriptionstate", native_enum=False, length=16),
             nullable=False,
         ),
         sa.Column("since", sa.DateTime(timezone=True), nullable=False),
         sa.Column("joined", sa.DateTime(timezone=True), nullable=True),
         sa.Column("why", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["list_id"], ["lists.id"], name=op.f("fk_subscriptions_list_id")),
-        sa.ForeignKeyConstraint(
-            ["subscriber_id"], ["subscribers.id"], name=op.f("fk_subscriptions_subscriber_id")
-        ),
+        sa.ForeignKeyConstraint(["subscriber_id"], ["subscribers.id"], name=op.f("fk_subscriptions_subscriber_id")),
         sa.PrimaryKeyConstraint("subscriber_id", "list_id", name=op.f("pk_subscriptions")),
     )
     op.create_index("ix_subscriptions_list", "subscriptions", ["list_id", "subscriber_id"], unique=False)
@@ -346,9 +327,7 @@ def upgrade() -> None:
         sa.Column("picture_credit", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["draft_id"], ["drafts.id"], name=op.f("fk_stories_draft_id")),
         sa.ForeignKeyConstraint(["issue_id"], ["issues.id"], name=op.f("fk_stories_issue_id")),
-        sa.ForeignKeyConstraint(
-            ["picture_sha256"], ["pictures.sha256"], name=op.f("fk_stories_picture_sha256")
-        ),
+        sa.ForeignKeyConstraint(["picture_sha256"], ["pictures.sha256"], name=op.f("fk_stories_picture_sha256")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_stories")),
         sa.UniqueConstraint("issue_id", "position", name=op.f("uq_stories_issue_id_position")),
     )

@@ -1,0 +1,145 @@
+"""newsletter issue preview, test, send: an issue looked at, tried, let go."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import click
+
+from newsletter.cli.common import at_option, console, here, plural, publication_option, yes_option
+from newsletter.cli.issue import by_option, issue_argument
+
+
+@click.command()
+@issue_argument
+@click.option("--as", "reader", metavar="ADDRESS", help="As this subscriber would get it.  [default: a reader without a name]")
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="The folder to write into.  [default: preview/ISSUE]")
+@publication_option
+@at_option
+def preview(which: str, reader: str | None, output: Path | None, publication: str | None, now: dt.datetime) -> None:
+    """See an issue as a reader would get it: the HTML with its pictures, the text, and the whole message.
+
+    One that still takes drafts is shown as it would go now. Nothing is kept of that.
+
+    \b
+    newsletter issue preview                              the next one
+    newsletter issue preview 2.21 --as ada@example.org
+    newsletter issue preview next --output /tmp/look
+    """
+    from newsletter import preview as previews
+
+    folder = here()
+    slug, _ = folder.publication(publication)
+    made = previews.preview(folder, slug, which, now, reader=reader)
+    place = output or folder.path / "preview" / made.name.replace("Vol ", "").replace(" No ", ".")
+    files = previews.write(folder, made, place)
+    click.echo(f"{made.name}: {made.subject}")
+    click.echo(f"HTML {len(made.html.encode()) / 1000:.0f} KB, whole message {len(made.message.data) / 1000:.0f} KB")
+    for file in files:
+        click.echo(str(file))
+
+
+@click.command()
+@issue_argument
+@click.argument("addresses", metavar="ADDRESS...", nargs=-1, required=True)
+@click.option("--as", "reader", metavar="ADDRESS", help="With the name and attributes of this subscriber.")
+@publication_option
+@at_option
+def test(which: str, addresses: tuple[str, ...], reader: str | None, publication: str | None, now: dt.datetime) -> None:
+    """Send an issue to one or more addresses, to see it in a real mail program. No delivery is recorded.
+
+    \b
+    newsletter issue test next me@example.org
+    newsletter issue test 2.21 me@example.org --as ada@example.org
+    """
+    import dataclasses
+    from email.utils import make_msgid
+
+    from newsletter import addresses as known
+    from newsletter import headers
+    from newsletter import preview as previews
+    from newsletter.errors import RelayMistake
+    from newsletter.pool import hand_over
+    from newsletter.relays import Sent
+
+    folder = here()
+    slug, _ = folder.publication(publication)
+    wanted = [known.checked(address).address for address in addresses]
+    made = previews.preview(folder, slug, which, now, reader=reader)
+    for address in wanted:
+        recipient = headers.wire_address(address)
+        domain = made.message.sender.rpartition("@")[2]
+        data = _retitled(made.message.data, recipient, f"[Test] {made.subject}", make_msgid("test", domain))
+        outcome = hand_over(folder, dataclasses.replace(made.message, recipient=recipient, data=data))
+        if not isinstance(outcome, Sent):
+            raise RelayMistake(f"the relay doesn't take the test to {address}: {outcome.reply}")
+        click.echo(f"A relay took the test of {made.name} to {address}: {outcome.reply}")
+
+
+def _retitled(data: bytes, recipient: str, subject: str, number: str) -> bytes:
+    """The message with To and Subject of its own, and a Message-ID, so that no second test is taken for a copy."""
+    import re
+
+    from newsletter import headers
+
+    head, _, body = data.partition(b"\r\n\r\n")
+    own = (b"to", b"subject", b"message-id")
+    kept = [line for line in re.split(rb"\r\n(?![ \t])", head) if line.split(b":")[0].lower() not in own]
+    fresh = headers.mailbox("To", "", recipient) + headers.words("Subject", subject) + headers.token("Message-ID", number)
+    return fresh + b"\r\n".join(kept) + b"\r\n\r\n" + body
+
+
+@click.command()
+@issue_argument
+@click.option("--start-only", is_flag=True, help="Freeze the audience; leave the sending to `newsletter run`.")
+@by_option
+@yes_option
+@publication_option
+@at_option
+def send(which: str, start_only: bool, by: str, yes: bool, publication: str | None, now: dt.datetime) -> None:
+    """Send an issue now: freeze its audience, and hand every message to a relay.
+
+    One that is assembled is approved by this. What was begun before goes on where it stopped. Ctrl-C stops within a
+    message for each connection; nobody is forgotten, and nobody gets two.
+
+    \b
+    newsletter issue send 2.21
+    newsletter issue send 2.21 --yes --start-only
+    """
+    from newsletter import audience, dispatch, issues
+    from newsletter.cli.sending import live, summary
+    from newsletter.cli.work import clock_from, stop_on_signals
+    from newsletter.models import IssueState
+    from newsletter.pool import probe
+    from newsletter.sender import Sender
+
+    folder = here()
+    slug, settings = folder.publication(publication)
+    out = console()
+    probe(folder)
+    with folder.reading() as session:
+        issue = issues.find(session, slug, which)
+        name, state = issues.name(issue), issue.state
+        ahead = audience.count(session, settings.lists) if state in (IssueState.assembled, IssueState.approved) else None
+    if ahead is not None and not yes:
+        click.confirm(f"Send {name} to {plural(ahead.due, 'reader')} now?", abort=True)
+    with folder.session() as session:
+        issue = issues.find(session, slug, which)
+        if issue.state is IssueState.assembled:
+            issues.approve(session, issue, by, now)
+        if issue.state is not IssueState.sending:
+            frozen = dispatch.start(session, folder, issue, now)
+            left_out = ", ".join(f"{count:,} {reason}" for reason, count in frozen.excluded.items())
+            click.echo(f"{name}: {frozen.candidates:,} candidates, {frozen.due:,} due{f'; left out: {left_out}' if left_out else ''}")
+        number, due = issue.id, (issue.candidates or 0) - sum((issue.excluded or {}).values())
+    if start_only:
+        return
+    asked = stop_on_signals()
+    clock = clock_from(now)
+    with live(out, due) as show:
+        Sender(folder, clock, show=show).run(stop=asked.is_set)
+    with folder.reading() as session:
+        from newsletter.models import Issue
+
+        summary(out, session, session.get_one(Issue, number))

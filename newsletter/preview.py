@@ -1,0 +1,97 @@
+"""An issue as one reader would get it, before anybody does.
+
+It is the same assembling, rendering and composing as for sending. An issue that still takes drafts is assembled
+for the preview and then undone, so that what is seen is the issue as it would go now.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from newsletter import compose, issues, pictures, subscribers
+from newsletter.compose import Message, Reader
+from newsletter.errors import IssueMistake, Mistake
+from newsletter.folder import Folder
+from newsletter.issues import Happened
+from newsletter.models import IssueState, Picture, Subscription
+from newsletter.render import render_issue
+
+NOBODY = Reader(0, "reader@example.org", "", {}, None)
+"""A reader of whom nothing is known: every field shows what it falls back to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a reader would get."""
+
+    name: str
+    """Of the issue: "Vol 2 No 21"."""
+    subject: str
+    html: str
+    text: str
+    message: Message
+
+
+def preview(folder: Folder, slug: str, which: str, now: dt.datetime, *, reader: str | None = None) -> Preview:
+    """The issue `which` as the subscriber with the address `reader` would get it; nothing of it is kept.
+
+    Mistakes: an issue or a reader that isn't there, too few stories, a template or a story that can't be rendered.
+    """
+    _, publication = folder.publication(slug)
+    kept: Preview | None = None
+    try:
+        with folder.session() as session:
+            if which == "next":
+                issues.open_next(session, slug, publication, now)
+            issue = issues.find(session, slug, which)
+            if issue.state is IssueState.open or issue.held_in is IssueState.open:
+                event = issues.assemble(session, slug, publication, issue, now)
+                if event.what is not Happened.assembled:
+                    raise IssueMistake(event.sentence)
+            render_issue(session, folder, slug, publication, issue, now)
+            composer = compose.for_issue(session, folder, issue, now)
+            who = _reader(session, reader) if reader else NOBODY
+            kept = Preview(
+                issues.name(issue), composer.subject(who), composer.html(who), composer.text(who), composer.compose(who, now)
+            )
+            raise _Enough
+    except _Enough:
+        assert kept is not None
+        return kept
+
+
+class _Enough(Exception):
+    """Undoes the preview's transaction."""
+
+
+def _reader(session: Session, address: str) -> Reader:
+    person = subscribers.find(session, address)
+    if person.address is None:
+        raise Mistake("that subscriber's data was erased")
+    joined = session.scalar(select(func.min(Subscription.joined)).where(Subscription.subscriber_id == person.id))
+    # Under nobody's number: the links in a preview must not unsubscribe the person whom it is shown as.
+    return Reader(NOBODY.subscriber, person.address, person.name, person.attributes, joined)
+
+
+def write(folder: Folder, made: Preview, place: Path) -> list[Path]:
+    """Writes a preview into a folder, to look at without a network: index.html with its pictures, text, message."""
+    place.mkdir(parents=True, exist_ok=True)
+    html = made.html
+    with folder.reading() as session:
+        for found in sorted(set(re.findall(re.escape(folder.config.base_url) + r"/pictures/([0-9a-f]{64})\.\w+", html))):
+            picture = session.get(Picture, found)
+            if picture is not None:
+                source = pictures.path(folder.pictures, picture)
+                shutil.copy(source, place / source.name)
+                html = html.replace(pictures.url(folder.config.base_url, picture), source.name)
+    files = {"index.html": html.encode(), "text.txt": made.text.encode(), "message.eml": made.message.data}
+    for name, content in files.items():
+        (place / name).write_bytes(content)
+    return [place / name for name in files]

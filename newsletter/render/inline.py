@@ -1,0 +1,79 @@
+"""CSS into the tags, by premailer, with its faults fenced off: tests/test_render_inline.py holds each of them."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import re
+
+from newsletter.render.mjml_check import Wrong
+
+_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+_RULE = re.compile(r"([^{}]*)\{([^{}]*)\}")
+_DECLARATION = re.compile(r"[a-z-]+\s*:\s*[^:;{}]+(?:\s*!important)?|", re.IGNORECASE)
+_SHORT = re.compile(r"#[0-9a-fA-F]{3}(?![0-9a-fA-F])")
+_MODERN = re.compile(r"var\(|calc\(|min\(|max\(|clamp\(|(?:rgb|hsl)a?\([^,)]*\)", re.IGNORECASE)
+_DOCTYPE = re.compile(r"\s*<!doctype[^>]*>", re.IGNORECASE)
+_STYLE = re.compile(r"<style(?=[\s>])")
+_KEPT = ["width", "height", "align", "valign", "bgcolor"]
+"""Attributes that premailer would write anew from the style: width="176" would become width="100%"."""
+
+
+def inlined(html: str, css: str) -> str:
+    """The HTML with the rules of `css` in its elements; nothing else of it is changed, and nothing is fetched.
+
+    `<style>` in it stays as it is, with its media queries and rules for single mail programs. ValueError with
+    premailer's words where it can't be done.
+    """
+    from premailer import Premailer
+
+    doctype = _DOCTYPE.match(html)
+    body = html[doctype.end() :] if doctype else html
+    body = _STYLE.sub('<style data-premailer="ignore"', body)
+    try:
+        made = Premailer(
+            body, css_text=css, allow_network=False, strip_important=False, disable_validation=True,
+            align_floating_images=False, cache_css_parsing=False, cssutils_logging_level=logging.CRITICAL,
+            disable_basic_attributes=_KEPT,
+        ).transform(pretty_print=False)
+    # lxml, cssselect and cssutils, in whose errors nothing is common.
+    except Exception as error:
+        raise ValueError(f"its CSS can't be written into the tags: {error or type(error).__name__}") from error
+    return "<!doctype html>" + str(made).replace(' data-premailer="ignore"', "")
+
+
+@functools.lru_cache(maxsize=16)
+def css_wrongs(css: str) -> tuple[Wrong, ...]:
+    """What is wrong with a sheet that is to be inlined: premailer would drop it, or fall over it, in silence."""
+    from cssselect import SelectorError, parse
+
+    found: list[Wrong] = []
+    blank = _COMMENT.sub(lambda comment: re.sub(r"[^\n]", " ", comment[0]), css)
+    for at in re.finditer("@[a-z-]+", blank):
+        found.append(Wrong(
+            at.start(), f"{at[0]} can't be written into a tag", "Put it into an <mj-style> of issue.mjml: that stays in the head.",
+        ))
+    if found:
+        return tuple(found)
+    for rule in _RULE.finditer(blank):
+        selectors = rule[1].strip()
+        at = rule.start() + len(rule[1]) - len(rule[1].lstrip())
+        try:
+            parse(selectors)
+        except SelectorError as error:
+            found.append(Wrong(at, f'"{selectors}" is not a selector: {error}'))
+        place = rule.start(2)
+        for declaration in rule[2].split(";"):
+            start = place + len(declaration) - len(declaration.lstrip())
+            place += len(declaration) + 1
+            words = declaration.strip()
+            if not _DECLARATION.fullmatch(words):
+                found.append(Wrong(start, f'"{words}" is not a declaration', "Write property: value; and no more."))
+            elif short := _SHORT.search(words):
+                found.append(Wrong(start, f"{short[0]} is a colour of three digits", "Outlook wants six."))
+            elif modern := _MODERN.search(words):
+                found.append(Wrong(start, f"{modern[0]} isn't understood by mail programs", "Write a plain value."))
+    rest = _RULE.sub(lambda rule: re.sub(r"[^\n]", " ", rule[0]), blank)
+    if stray := re.search(r"\S", rest):
+        found.append(Wrong(stray.start(), "a rule is not closed, or closed twice"))
+    return tuple(found)

@@ -1,0 +1,198 @@
+"""The way from an edition to its renditions: no database, no network, no clock; the same bytes every time."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from markupsafe import Markup
+
+from newsletter import fields
+from newsletter.errors import Mistake, TemplateMistake
+from newsletter.fields import Marks
+from newsletter.models import RenditionKind
+from newsletter.render import inline, markdown, mjml, templates, text
+from newsletter.render.edition import Edition, StoryView, seen
+from newsletter.render.links import host
+from newsletter.render.markdown import Body
+from newsletter.render.mjml_check import Wrong, wrongs
+from newsletter.render.page import plain, plain_html
+from newsletter.render.templates import Design, Expanded
+from newsletter.render.typography import typeset
+
+
+def render(edition: Edition, templates_folder: Path) -> dict[RenditionKind, str]:
+    """The renditions of an issue, their merge fields framed (the page's filled in for nobody).
+
+    TemplateMistake or FieldMistake with file and line for what is wrong with a template or a story.
+    """
+    sources = templates.read(templates_folder, edition.publication.design)
+    texts = [*sources.texts.values(), *_texts(edition)]
+    marks = Marks(edition.fields, texts)
+    return _Rendering(edition, Design(sources, marks), marks, texts).renditions()
+
+
+def _texts(edition: Edition) -> Iterable[str]:
+    publication = edition.publication
+    yield from (publication.title, publication.publisher, publication.postal_address, publication.standfirst)
+    yield from (publication.compiled_by, edition.subject, edition.preheader, edition.slug, edition.base_url)
+    for story in edition.stories:
+        yield from (story.headline, story.body, story.section, story.author, story.link)
+        if story.picture:
+            yield from (story.picture.alt, story.picture.credit, story.picture.url)
+
+
+class _Rendering:
+    """One edition on its way."""
+
+    def __init__(self, edition: Edition, design: Design, marks: Marks, texts: list[str]) -> None:
+        self._design = design
+        self._marks = marks
+        self._mark = re.compile(re.sub(r"\d+", r"\\d+", marks.hide("[[address]]")), re.IGNORECASE)
+        self._language = edition.publication.language
+        self._names = edition.fields
+        everything = "\n".join(texts).lower()
+        self._place = "storyplacex"
+        while self._place in everything:
+            self._place += "x"
+        self._bodies = {story.position: self._parsed(story) for story in edition.stories}
+        self._edition = self._readied(edition)
+        self._html = {
+            position: markdown.to_html(body, self._language) for position, body in self._bodies.items()
+        }
+        for story in edition.stories:
+            if self._mark.search(self._html[story.position]):
+                marks.frame_html(self._html[story.position], where=_called(story))
+
+    def renditions(self) -> dict[RenditionKind, str]:
+        return {RenditionKind.html: self._mail(), RenditionKind.text: self._text(), RenditionKind.page: self._page()}
+
+    def _parsed(self, story: StoryView) -> Body:
+        hidden = self._marks.hide(seen(story.body), where=_called(story))
+        return markdown.parse(hidden, self._language, self._is_address)
+
+    def _is_address(self, url: str) -> bool:
+        """Whether a link is one of the reader's own, such as [[unsubscribe_url]]."""
+        framed = self._marks.frame(url)
+        expression = fields.read(framed[1 : framed.find("\x03")], self._names) if framed.startswith("\x02") else None
+        return isinstance(expression, fields.Value) and expression.name in fields.URLS
+
+    def _readied(self, edition: Edition) -> Edition:
+        """The edition with its lines of text typeset, and their merge fields hidden."""
+        publication = edition.publication
+
+        def line(words: str, where: str) -> str:
+            return typeset(self._marks.hide(seen(words), where=where), self._language)
+
+        def story(one: StoryView) -> StoryView:
+            where = _called(one)
+            picture = one.picture and dataclasses.replace(
+                one.picture, alt=line(one.picture.alt, where), credit=line(one.picture.credit, where)
+            )
+            linked = one.link in self._bodies[one.position].links()
+            return dataclasses.replace(
+                one, headline=line(one.headline, where), section=line(one.section, where),
+                author=line(one.author, where), picture=picture, source="" if linked or not one.link else host(one.link),
+            )
+
+        return dataclasses.replace(
+            edition, subject=line(edition.subject, "the subject"), preheader=line(edition.preheader, "the preheader"),
+            stories=tuple(map(story, edition.stories)),
+            publication=msgspec.structs.replace(
+                publication, standfirst=line(publication.standfirst, "standfirst in config.toml"),
+                compiled_by=line(publication.compiled_by, "compiled_by in config.toml"),
+            ),
+        )
+
+    def _expanded(self, name: str, body: Callable[[StoryView], str], **more: Any) -> Expanded:
+        return self._design.expand(
+            name, {"edition": self._edition, "publication": self._edition.publication, "body": body, **more}
+        )
+
+    def _mail(self) -> str:
+        path = self._design.sources.path("issue.mjml")
+        expanded = self._expanded("issue.mjml", lambda story: f"{self._place}{story.position}z")
+        if found := wrongs(expanded.text):
+            raise _located(found[0], expanded)
+        html = mjml.compile_mjml(expanded.text)
+        if isinstance(html, Wrong):
+            raise _located(html, expanded)
+        css = self._design.sources.text("inline.css")
+        for wrong in inline.css_wrongs(css):
+            raise TemplateMistake(
+                wrong.what, where=self._design.sources.path("inline.css"), remedy=wrong.remedy,
+                line=css.count("\n", 0, wrong.offset) + 1, column=wrong.offset - css.rfind("\n", 0, wrong.offset),
+            )
+        try:
+            html = inline.inlined(self._with_stories(html, expanded), css)
+        except ValueError as error:
+            raise TemplateMistake(str(error), where=self._design.sources.path("inline.css")) from None
+        return self._whole(self._marks.frame_html(html, path), path)
+
+    def _with_stories(self, html: str, expanded: Expanded) -> str:
+        """Compiled HTML with the stories in their places, which must be where text is."""
+        place = re.compile(rf"{self._place}(\d+)z")
+        text_only = re.sub(r"<!--.*?-->|<(style|title)\b.*?</\1>|<[^<>]*>", " ", html, flags=re.DOTALL)
+        if len(place.findall(text_only)) < len(place.findall(html)):
+            at = place.search(expanded.text)
+            raise expanded.locate(at.start() if at else 0).mistake(
+                "a story stands where no text can be", "Put {{ body(story) }} into an <mj-text>."
+            )
+        return place.sub(lambda found: self._html[int(found[1])], html)
+
+    def _text(self) -> str:
+        links = text.Links()
+        expanded = self._expanded(
+            "issue.txt", lambda story: text.body(self._bodies[story.position], links, self._columns),
+            wrap=lambda words, width=text.COLUMNS: "\n".join(text.wrap(words, width, self._columns)),
+            underlined=lambda words, mark: text.underlined(words, mark, measure=self._columns),
+            listing=lambda words: text.listing(words, self._columns),
+        )
+        path = self._design.sources.path("issue.txt")
+        lines = "\n".join(line.rstrip() for line in expanded.text.split("\n")).strip("\n") + "\n"
+        return self._whole(self._marks.frame(lines), path)
+
+    def _page(self) -> str:
+        path = self._design.sources.path("page.html")
+        expanded = self._expanded("page.html", lambda story: Markup(_for_page(self._html[story.position])))  # noqa: S704
+        framed = self._whole(self._marks.frame_html(expanded.text, path), path)
+        return plain_html(framed, self._names, path)
+
+    def _columns(self, words: str) -> int:
+        """How many columns a text takes once its fields are filled in, as nearly as can be told."""
+        if self._mark.search(words):
+            words = plain(re.sub("\x02(?:if|else|end)\\b[^\x03]*\x03", "", self._marks.frame(words)), self._names) or "a name"
+        return text.columns(words)
+
+    def _whole(self, framed: str, where: Path) -> str:
+        """The text, if every hidden field came out of it."""
+        if found := self._mark.search(framed):
+            raise TemplateMistake(
+                f"a merge field was changed on its way, and can't be filled in ({found[0]})", where=where,
+                remedy="Use no filter on it that changes letters.",
+            )
+        return framed
+
+
+def _for_page(html: str) -> str:
+    """A story's HTML with classes where a mail has attributes."""
+    return re.sub(r"(<t[hd]) align=\"(left|right|center)\"", r'\1 class="\2"', html)
+
+
+def _called(story: StoryView) -> str:
+    return f'story {story.position}, "{story.headline}"'
+
+
+def _located(wrong: Wrong, expanded: Expanded) -> Mistake:
+    """A mistake at the line of the author's file; where that can't be told, of the template as it came out."""
+    place = expanded.locate(wrong.offset)
+    what = wrong.what
+    if place.line is None:
+        line = expanded.text.count("\n", 0, wrong.offset) + 1
+        excerpt = expanded.text[wrong.offset : wrong.offset + 40].split("\n")[0]
+        what = f"in the expanded template, line {line} ({excerpt}): {what}"
+    return place.mistake(what, wrong.remedy)

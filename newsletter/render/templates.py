@@ -1,0 +1,276 @@
+"""A design's templates: loaded with their merge fields hidden, rendered in a sandbox, mistakes with their line.
+
+A template may know an edition and what is handed to it, and reach nothing else: no attribute of Python's own,
+no file outside its folder, no endless loop. What it prints is escaped; there is no filter to switch that off.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateError, TemplateNotFound, TemplateSyntaxError
+from jinja2.ext import Extension
+from jinja2.lexer import Token, TokenStream
+from jinja2.sandbox import SandboxedEnvironment
+
+from newsletter.errors import TemplateMistake
+from newsletter.fields import Marks
+
+LARGEST = 2_000_000
+"""Characters that a template may make: no mail program shows a mail a tenth as large."""
+MOST_TURNS = 1_000_000
+"""Turns that all of a rendering's range() loops may make together."""
+
+_TEMPLATES = (".mjml", ".html", ".txt")
+_LINE = re.compile("\x0e([^\t\x0f]*)\t(\\d+)\x0f")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in an author's file something is, as nearly as can be told."""
+
+    file: Path
+    line: int | None = None
+    column: int | None = None
+
+    def mistake(self, what: str, remedy: str | None = None) -> TemplateMistake:
+        return TemplateMistake(what, where=self.file, line=self.line, column=self.column, remedy=remedy)
+
+
+@dataclass(frozen=True, slots=True)
+class Expanded:
+    """A rendered template that can tell which line of whose file a piece of it comes from."""
+
+    text: str
+    locate: Callable[[int], Place]
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The files of a design, as their author wrote them."""
+
+    folder: Path
+    texts: Mapping[str, str]
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    def text(self, name: str) -> str:
+        """One file. TemplateMistake where it is missing."""
+        if name not in self.texts:
+            raise TemplateMistake(
+                "there is no such file", where=self.path(name), remedy=f"The design needs its {name}.",
+            )
+        return self.texts[name]
+
+
+def read(templates: Path, design: str) -> Sources:
+    """The files of a design: templates/DESIGN/ with its folders. TemplateMistake where they can't be read."""
+    folder = templates / design
+    if not folder.is_dir():
+        there = sorted(path.name for path in templates.glob("*") if path.is_dir())
+        raise TemplateMistake(
+            f'there is no design "{design}"', where=folder,
+            remedy=f"There is {', '.join(there)}." if there else "newsletter init copies one here.",
+        )
+    texts: dict[str, str] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix not in (*_TEMPLATES, ".css") or not path.is_file():
+            continue
+        try:
+            raw = path.read_bytes()
+            texts[path.relative_to(folder).as_posix()] = raw.decode("utf-8-sig").replace("\r\n", "\n")
+        except OSError as error:
+            raise TemplateMistake(f"it can't be read: {error.strerror}", where=path) from None
+        except UnicodeDecodeError as error:
+            line = raw.count(b"\n", 0, error.start) + 1
+            raise TemplateMistake("this is not UTF-8", where=path, line=line, remedy="Save it as UTF-8.") from None
+    return Sources(folder, texts)
+
+
+class Design:
+    """A design's templates, ready to be rendered."""
+
+    def __init__(self, sources: Sources, marks: Marks) -> None:
+        """FieldMistake for what isn't a merge field, with its file and line."""
+        self.sources = sources
+        hidden = {
+            name: marks.hide(text, where=sources.path(name), strict=True) if name.endswith(_TEMPLATES) else text
+            for name, text in sources.texts.items()
+        }
+        self._environment = _environment(sources.folder, tuple(hidden.items()))
+
+    def expand(self, name: str, values: Mapping[str, Any]) -> Expanded:
+        """The template rendered with these values. TemplateMistake for whatever goes wrong, with file and line."""
+        self.sources.text(name)
+        text = self._render(self._environment, name, values)
+
+        def locate(offset: int) -> Place:
+            return self._locate(name, values, text, offset)
+
+        return Expanded(text, locate)
+
+    def _render(self, environment: Environment, name: str, values: Mapping[str, Any]) -> str:
+        made: list[str] = []
+        size = 0
+        try:
+            template = environment.get_template(name)
+            for piece in template.generate(values, range=_Turns().range):
+                size += len(piece)
+                if size > LARGEST:
+                    raise TemplateMistake(
+                        f"this template makes more than {LARGEST:,} characters", where=self.sources.path(name),
+                        remedy="Does a loop in it go on for too long?",
+                    )
+                made.append(piece)
+        except TemplateMistake:
+            raise
+        except TemplateNotFound as error:
+            raise self._place(error, name).mistake(
+                f'there is no template "{error.name or error.message}" in {self.sources.folder}'
+            ) from None
+        except TemplateSyntaxError as error:
+            where = self.sources.path(error.name or name)
+            raise TemplateMistake(_lowered(error.message or "this is not a template"), where=where, line=error.lineno) from None
+        # Whatever a template's expressions run into: a name that isn't there, a sum of words, a recursion.
+        except Exception as error:
+            if not isinstance(error, TemplateError | ArithmeticError | LookupError | TypeError | ValueError | RecursionError):
+                raise
+            raise self._place(error, name).mistake(_said(error)) from None
+        return "".join(made)
+
+    def _place(self, error: BaseException, name: str) -> Place:
+        """Where a template was when it failed: the innermost line of the traceback that is in one."""
+        files = {str(self.sources.path(each)): each for each in self.sources.texts}
+        place = Place(self.sources.path(name))
+        step = error.__traceback__
+        while step is not None:
+            if (file := step.tb_frame.f_code.co_filename) in files:
+                place = Place(Path(file), step.tb_lineno)
+            step = step.tb_next
+        return place
+
+    def _locate(self, name: str, values: Mapping[str, Any], text: str, offset: int) -> Place:
+        """Renders once more, with the line written down before every piece of a template's own text."""
+        marked = self._render(_with_lines(self._environment), name, values)
+        if _LINE.sub("", marked) != text:
+            return Place(self.sources.path(name))
+        at = 0
+        place, begun, exact = Place(self.sources.path(name)), 0, False
+        end = 0
+        for found in _LINE.finditer(marked):
+            at += found.start() - end
+            end = found.end()
+            if at > offset:
+                break
+            place, begun = Place(self.sources.path(found[1]), int(found[2])), at
+        between = text[begun:offset]
+        line = (place.line or 1) + between.count("\n")
+        source = (*self.sources.texts.get(place.file.relative_to(self.sources.folder).as_posix(), "").split("\n"), "")
+        piece = re.match(r"<?[^\s<>=]*", text[offset:])
+        words = piece[0] if piece else ""
+        row = source[min(line, len(source)) - 1]
+        exact = bool(words) and row.count(words) == 1
+        return Place(place.file, line, row.index(words) + 1 if exact else None)
+
+
+def _said(error: Exception) -> str:
+    """What a template's mistake is, in a sentence for its author."""
+    if isinstance(error, RecursionError):
+        return "this template includes or calls itself without end"
+    words = str(error)
+    if found := re.fullmatch(r"'(?:.*\.)?(\w+?)(?:View)?(?: object)?' has no attribute '(\w+)'", words):
+        return f'there is no "{found[2]}" in {found[1].lower()}'
+    if found := re.fullmatch(r"'(\w+)' is undefined", words):
+        return f'nothing is called "{found[1]}" here'
+    return _lowered(words or type(error).__name__)
+
+
+def _lowered(words: str) -> str:
+    return words[:1].lower() + words[1:]
+
+
+class _Turns:
+    """A range() that counts, so that loops within loops end too."""
+
+    def __init__(self) -> None:
+        self.left = MOST_TURNS
+
+    def range(self, *limits: int) -> range:
+        asked = range(*limits)
+        self.left -= len(asked)
+        if self.left < 0:
+            raise OverflowError(f"the loops of this template make more than {MOST_TURNS:,} turns")
+        return asked
+
+
+class _Sandbox(SandboxedEnvironment):
+    intercepted_binops = frozenset({"*", "**"})
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        """Products of words and powers can fill any memory in one step."""
+        if operator == "**" and (abs(left) > 1000 or abs(right) > 10):
+            raise OverflowError("this power is too large")
+        for words, times in ((left, right), (right, left)):
+            if isinstance(words, str | list | tuple) and isinstance(times, int) and len(words) * times > LARGEST:
+                raise OverflowError("this product is too large")
+        return super().call_binop(context, operator, left, right)
+
+
+class _Loader(BaseLoader):
+    def __init__(self, folder: Path, texts: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._texts = texts
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        del environment
+        if template not in self._texts:
+            raise TemplateNotFound(template)
+        return self._texts[template], str(self._folder / template), lambda: True
+
+
+class _Lines(Extension):
+    """Before every piece of a template's own text, the file and line that it stands on."""
+
+    def filter_stream(self, stream: TokenStream) -> Iterable[Token]:
+        def marked() -> Iterator[Token]:
+            for token in stream:
+                if token.type == "data":
+                    yield Token(token.lineno, "data", f"\x0e{stream.name}\t{token.lineno}\x0f{token.value}")
+                else:
+                    yield token
+
+        return marked()
+
+
+# The last few designs stay compiled: they cost a hundred times what rendering them does.
+@functools.lru_cache(maxsize=16)
+def _environment(folder: Path, texts: tuple[tuple[str, str], ...], *, lines: bool = False) -> Environment:
+    made = _Sandbox(
+        loader=_Loader(folder, dict(texts)), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        keep_trailing_newline=True, extensions=[_Lines] if lines else [],
+        autoescape=lambda name: not (name or "").endswith((".txt", ".css")),
+    )
+    for name in ("safe", "upper", "lower", "title", "capitalize", "truncate", "striptags", "urlize"):
+        # safe would let a story's text out of its place; the others would break a hidden merge field.
+        del made.filters[name]
+    made.filters["upper"] = _upper
+    return made
+
+
+def _upper(text: str) -> str:
+    """In capitals, but for what a merge field is hidden behind."""
+    return "".join(
+        part if at % 2 else part.upper() for at, part in enumerate(re.split(r"(mergefieldx+\d+z)", str(text)))
+    )
+
+
+def _with_lines(environment: Environment) -> Environment:
+    loader = environment.loader
+    assert isinstance(loader, _Loader)
+    return _environment(loader._folder, tuple(loader._texts.items()), lines=True)  # noqa: SLF001

@@ -1,0 +1,103 @@
+"""The bell. APScheduler rings it; what is due is in the database, and every look at it can be repeated.
+
+`tick` is one look: at each publication's calendar, at what is to be rendered, at what is to be started, at
+notices that wait. It is given the time, so that a calendar can be rehearsed in a second.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import threading
+from collections.abc import Callable
+
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+from sqlalchemy import select
+
+from newsletter import dispatch, issues, notice_mail
+from newsletter.errors import Mistake
+from newsletter.folder import Folder
+from newsletter.issues import Event, Happened
+from newsletter.models import Issue, IssueState, Rendition
+
+EVERY = 10
+"""Seconds between two rings."""
+
+log = logging.getLogger("newsletter")
+
+
+def tick(folder: Folder, now: dt.datetime) -> list[Event]:
+    """One look at everything that time brings; what happened. Done twice, or by two, it does nothing twice."""
+    happened: list[Event] = []
+    for slug, publication in folder.config.publications.items():
+        with folder.session() as session:
+            happened += issues.advance(session, slug, publication, now)
+    for issue in _unrendered(folder):
+        with folder.session() as session:
+            dispatch.render(session, folder, session.get_one(Issue, issue), now)
+    for event in happened:
+        if event.what is Happened.due:
+            _start(folder, event.issue, now)
+    return happened
+
+
+def _unrendered(folder: Folder) -> list[int]:
+    with folder.reading() as session:
+        return list(session.scalars(
+            select(Issue.id).where(Issue.state.in_(dispatch.RENDERED), ~select(Rendition).where(Rendition.issue_id == Issue.id).exists())
+        ))
+
+
+def _start(folder: Folder, number: int, now: dt.datetime) -> None:
+    try:
+        with folder.session() as session:
+            issue = session.get_one(Issue, number)
+            issues.lock(session, issue)
+            if issue.state is IssueState.approved:
+                dispatch.start(session, folder, issue, now)
+    except Mistake as mistake:
+        with folder.session() as session:
+            issue = session.get_one(Issue, number)
+            if issue.state is IssueState.approved:
+                issues.hold(session, issue, str(mistake), "", now)
+
+
+class Bell:
+    """Rings `tick` every few seconds in a thread of its own, until it is stopped."""
+
+    def __init__(self, folder: Folder, clock: Callable[[], dt.datetime], told: Callable[[str], None]) -> None:
+        """`told` gets a sentence for whatever happens."""
+        self._folder = folder
+        self._clock = clock
+        self._told = told
+        self._last: str = ""
+        self._lock = threading.Lock()
+        self._scheduler = BackgroundScheduler(timezone=dt.UTC)
+        self._scheduler.add_job(
+            self.ring, IntervalTrigger(seconds=EVERY, timezone=dt.UTC), coalesce=True, max_instances=1,
+            next_run_time=dt.datetime.now(dt.UTC),
+        )
+
+    def start(self) -> None:
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """Waits for a ring that is under way, then rings no more."""
+        self._scheduler.shutdown(wait=True)
+
+    def ring(self) -> None:
+        """One look, and the notices that it left. What goes wrong is said once, and tried again at the next ring."""
+        try:
+            for event in tick(self._folder, self._clock()):
+                if event.what is not Happened.due:
+                    self._told(event.sentence)
+            notice_mail.deliver(self._folder, self._clock())
+            self._last = ""
+        except Mistake as mistake:
+            if str(mistake) != self._last:
+                self._told(str(mistake))
+            self._last = str(mistake)
+        except Exception:
+            # A fault of ours must not silence the bell: it is logged whole, and the next ring tries again.
+            log.exception("the scheduler's look at the calendar failed")
