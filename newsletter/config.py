@@ -9,16 +9,15 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import re
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import msgspec
 from msgspec import Meta, Struct
 
 from newsletter.errors import ConfigMistake
+from newsletter.toml_file import line_of, parse, source
 
 T = TypeVar("T")
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=40)]
@@ -232,59 +231,6 @@ def read(path: Path) -> Config:
     ConfigMistake names the file, the line and what would be right.
     """
     return decode(source(path), path)
-
-
-def source(path: Path) -> str:
-    """The text of a TOML file, or a ConfigMistake."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigMistake(
-            "there is no such file", where=path,
-            remedy="Go to a publication's folder, name one with --folder, or make one: newsletter init DIR.",
-        ) from None
-    except OSError as error:
-        raise ConfigMistake(f"it can't be read: {error.strerror}", where=path) from None
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise ConfigMistake("this is not UTF-8", where=path, line=line, remedy="Save the file as UTF-8.") from None
-
-
-def parse(text: str, path: Path, shape: type[T]) -> T:
-    """TOML text as a `shape`; mistakes get the line of the key that they are about."""
-    try:
-        return msgspec.convert(tomllib.loads(text), shape, strict=True)
-    except tomllib.TOMLDecodeError as error:
-        found = re.search(r"\(at line (\d+), column (\d+)\)$", str(error))
-        what = re.sub(r"\s*\(at .*\)$", "", str(error))
-        raise ConfigMistake(
-            f"this is not TOML: {what[:1].lower()}{what[1:]}", where=path,
-            line=int(found[1]) if found else None, column=int(found[2]) if found else None,
-        ) from None
-    except msgspec.ValidationError as error:
-        what, _, at = str(error).partition(" - at `")
-        key = at.rstrip("`").removeprefix("$").lstrip(".")
-        unknown = re.search(r"unknown field `([^`]+)`", what)
-        full = f"{key}.{unknown[1]}".lstrip(".") if unknown else key
-        what = f"there is no setting `{unknown[1]}` here" if unknown else what[:1].lower() + what[1:]
-        raise ConfigMistake(f"{full}: {what}" if full else what, where=path, line=line_of(text, full)) from None
-
-
-def line_of(text: str, key: str) -> int | None:
-    """The line on which a dotted key such as `publications.digest.cadence.zone` stands, as nearly as can be told."""
-    names = re.sub(r"\[\d*\.*\]", "", key).split(".")
-    table: list[str] = []
-    best: int | None = None
-    for number, line in enumerate(text.splitlines(), 1):
-        if head := re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line):
-            table = [part.strip(" \"'") for part in head[1].split(".")]
-            if table == names[: len(table)]:
-                best = number
-        elif (entry := re.match(r"\s*([\w\".'-]+)\s*=", line)) and table + [
-            part.strip("\"'") for part in entry[1].split(".")
-        ] == names[: len(table) + 1]:
-            return number
-    return best
 
 
 def decode(text: str, path: Path) -> Config:

@@ -17,10 +17,11 @@ from msgspec import Meta, Struct
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from newsletter.config import Words, line_of, parse, source
+from newsletter.config import Words
 from newsletter.errors import ListMistake
 from newsletter.folder import Folder
 from newsletter.models import List, Subscriber, Subscription, SubscriptionState, Suppression
+from newsletter.toml_file import line_of, parse, source
 
 
 class Described(Struct, frozen=True, forbid_unknown_fields=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import ColumnElement, and_, case, func, literal_column, select
 from sqlalchemy.orm import Session
@@ -100,47 +100,55 @@ def stopped(session: Session, slug: str) -> list[Wait]:
 def deferred(session: Session, issue: Issue) -> list[Wait]:
     """An issue's deferred deliveries, by what the relays said."""
     here = and_(Delivery.issue_id == issue.id, Delivery.state == DeliveryState.deferred)
-    return _by_words(session, issue, here, Waits.deferred)
+    return _by_words(session, [issue], here, Waits.deferred)
 
 
 def uncertain(session: Session, slug: str) -> list[Wait]:
-    """Uncertain deliveries of any issue there ever was, by an index that holds no others."""
+    """Uncertain deliveries of any issue there ever was, by what was written of them, the newest issue first."""
+    # In so many words, and with no word about the issue: then the index that holds no others is what is read.
     unsure: ColumnElement[bool] = literal_column("deliveries.state = 'uncertain'")
     found = session.scalars(
         select(Issue)
-        .where(Issue.publication == slug, Issue.id.in_(select(Delivery.issue_id).where(unsure)))
+        .where(Issue.publication == slug, Issue.id.in_(select(Delivery.issue_id).where(unsure).distinct()))
         .order_by(Issue.slot.desc())
     ).all()
-    return [
-        wait for issue in found
-        for wait in _by_words(session, issue, and_(Delivery.issue_id == issue.id, unsure), Waits.uncertain)
-    ]
+    return _by_words(session, found, unsure, Waits.uncertain) if found else []
 
 
-def _by_words(session: Session, issue: Issue, which: ColumnElement[bool], kind: Waits) -> list[Wait]:
-    """Deliveries in groups of the same reply: of the same codes, since what follows them may be each one's own."""
+def _by_words(
+    session: Session, found: Sequence[Issue], which: ColumnElement[bool], kind: Waits
+) -> list[Wait]:
+    """Deliveries in groups of the same codes, since what follows them in a reply may be each one's own."""
     words = func.coalesce(Delivery.reply, "")
     coded = and_(func.substr(words, 1, 1) >= "0", func.substr(words, 1, 1) <= "9")
     # "421 4.7.28 slow down" is told by ten characters: a code (RFC 5321), an enhanced one (RFC 3463).
-    start = case((coded, func.substr(words, 1, 10)), else_=func.substr(words, 1, 24))
+    start = case((coded, func.substr(words, 1, 10)), else_=func.substr(words, 1, 24)).label("start")
     groups = session.execute(
         select(
-            start, func.count(), func.min(Delivery.since), func.max(Delivery.since),
+            Delivery.issue_id, start, func.count(), func.min(Delivery.since), func.max(Delivery.since),
             func.min(Delivery.next_look), func.min(words),
         )
-        .where(which).group_by(start).order_by(func.count().desc(), start)
+        .where(which).group_by(Delivery.issue_id, start).order_by(Delivery.issue_id, start)
+    ).all()
+    waiting: list[Wait] = []
+    for issue in found:
+        merged: dict[str, Wait] = {}
+        for number, beginning, count, since, until, next_look, said in groups:
+            if number != issue.id:
+                continue
+            made = Wait(kind, label(issue), kind.value, count, since, until, said, next_look)
+            key = _codes(beginning)
+            merged[key] = _together(merged[key], made) if key in merged else made
+        waiting += sorted(merged.values(), key=lambda wait: -wait.count)
+    return waiting
+
+
+def _together(one: Wait, other: Wait) -> Wait:
+    looks = [moment for moment in (one.next_look, other.next_look) if moment is not None]
+    return replace(
+        one, count=one.count + other.count, since=min(one.since, other.since), until=max(one.until, other.until),
+        next_look=min(looks, default=None),
     )
-    merged: dict[str, Wait] = {}
-    for beginning, count, since, until, next_look, said in groups:
-        key = _codes(beginning)
-        old = merged.get(key)
-        merged[key] = Wait(
-            kind, label(issue), kind.value, count + (old.count if old else 0),
-            min(since, old.since) if old else since, max(until, old.until) if old else until,
-            old.why if old else said,
-            min((moment for moment in (next_look, old.next_look if old else None) if moment), default=None),
-        )
-    return sorted(merged.values(), key=lambda wait: -wait.count)
 
 
 def _codes(beginning: str) -> str:

@@ -44,6 +44,11 @@ def draft() -> None:
 
     The lines may be headline, section, link, picture, alt, credit, author, not_before, not_after, state
     (ready or writing) and publication.
+
+    \b
+    newsletter draft add story.md
+    newsletter draft list
+    newsletter draft order 5 3
     """
 
 

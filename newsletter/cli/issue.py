@@ -54,7 +54,8 @@ class Verbs(click.Group):
 def issue() -> None:
     """Issues: assembled from drafts at their copy deadline, approved, and sent at their time.
 
-    ISSUE is a volume and number (2.21), a number alone (21), a date of the calendar (2023-11-14), or next.
+    ISSUE is a volume and number (2.21), a number alone (21), a date of the calendar (2023-11-14), or next: the
+    earliest that may still go, and what is meant where none is named.
 
     \b
     newsletter issue list                       every issue, its state, and why it stands there
@@ -65,7 +66,7 @@ def issue() -> None:
     """
 
 
-issue_argument = click.argument("which", metavar="ISSUE", default="next")
+issue_argument = click.argument("which", metavar="[ISSUE]", default="next")
 
 
 def _login() -> str:
@@ -182,7 +183,12 @@ def edit(
 @publication_option
 @at_option
 def approve(which: str, by: str, publication: str | None, now: dt.datetime) -> None:
-    """Let an assembled issue go at its time; at once, if that has passed."""
+    """Let an assembled issue go at its time; at once, if that has passed.
+
+    \b
+    newsletter issue approve
+    newsletter issue approve 2.21 --by Ann
+    """
     from newsletter import cadence, issues
 
     with changing(which, publication, now) as (session, _, settings, found):
@@ -217,7 +223,11 @@ def hold(which: str, why: str, by: str, publication: str | None, now: dt.datetim
 @publication_option
 @at_option
 def resume(which: str, publication: str | None, now: dt.datetime) -> None:
-    """Let a held issue go on from where it was, or send on one that was paused."""
+    """Let a held issue go on from where it was, or send on one that was paused.
+
+    \b
+    newsletter issue resume 2.21
+    """
     from newsletter import issues
 
     with changing(which, publication, now) as (session, _, __, found):
@@ -232,7 +242,11 @@ def resume(which: str, publication: str | None, now: dt.datetime) -> None:
 @publication_option
 @at_option
 def pause(which: str, by: str, publication: str | None, now: dt.datetime) -> None:
-    """Stop an issue that is being sent. What a relay already has can't be called back."""
+    """Stop an issue that is being sent. What a relay already has can't be called back.
+
+    \b
+    newsletter issue pause 2.21
+    """
     from newsletter import issues
 
     with changing(which, publication, now) as (session, _, __, found):
@@ -250,6 +264,9 @@ def cancel(which: str, why: str, publication: str | None, now: dt.datetime) -> N
     """Call an issue off, for good: it won't go, or not to those who haven't had it.
 
     Before anyone has been sent it, its drafts are ready again for the next issue.
+
+    \b
+    newsletter issue cancel 2.21 --why "a source took it back"
     """
     from newsletter import issues
 
@@ -265,7 +282,11 @@ def cancel(which: str, why: str, publication: str | None, now: dt.datetime) -> N
 @publication_option
 @at_option
 def reopen(which: str, by: str, publication: str | None, now: dt.datetime) -> None:
-    """Let an assembled issue take drafts again: its stories are queued again, its number is given back."""
+    """Let an assembled issue take drafts again: its stories are queued again, its number is given back.
+
+    \b
+    newsletter issue reopen 2.21
+    """
     from newsletter import issues
 
     with changing(which, publication, now) as (session, _, __, found):

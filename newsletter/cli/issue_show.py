@@ -34,7 +34,12 @@ if TYPE_CHECKING:
 @json_option
 @at_option
 def list_(count: int, publication: str | None, as_json: bool, now: dt.datetime) -> None:
-    """Every issue, newest first: number, state, date, stories, when it is due, and why it waits."""
+    """Every issue, newest first: number, state, date, stories, when it is due, and why it waits.
+
+    \b
+    newsletter issue list
+    newsletter issue list -n 26 --json
+    """
     from newsletter import config, issues
 
     folder = here()
@@ -69,7 +74,12 @@ def list_(count: int, publication: str | None, as_json: bool, now: dt.datetime) 
 @json_option
 @at_option
 def show(which: str, publication: str | None, as_json: bool, now: dt.datetime) -> None:
-    """Everything about one issue: its clocks, its stories, why it waits and when it is next looked at."""
+    """Everything about one issue: its clocks, its stories, why it waits and when it is next looked at.
+
+    \b
+    newsletter issue show
+    newsletter issue show 2.21 --json
+    """
     from newsletter import config
 
     with changing(which, publication, now) as (session, slug, settings, found):

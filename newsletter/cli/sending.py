@@ -35,6 +35,8 @@ ENOUGH, LONG_ENOUGH = 20, 1.0
 """Messages, and seconds, before a rate is said."""
 AGAIN = 0.1
 """Seconds between two drawings."""
+SHORTEST, LONGEST = 8, 40
+"""Columns of the bar; where there are fewer it is left out."""
 LARGEST = 5
 """Domains that the table names."""
 TROUBLE = ("deferred", "failed", "uncertain")
@@ -121,24 +123,20 @@ class _Shown:
     def drawn(self, width: int) -> RenderableType:
         """The bar and its figures on a line, what needs a person under it."""
         shape, colour = SHAPES[self.state]
-        line = Table.grid(padding=(0, 3, 0, 0), expand=False)
-        line.add_column(width=1)
-        line.add_column(width=10)
-        line.add_column(no_wrap=True)
-        line.add_column(no_wrap=True)
-        figures = f"{self.done:,} of {self.due:,}"
+        figures = Text(f"{self.done:,} of {self.due:,}")
         if self.over:
-            rest = Text(f"in {length(self.took)}", "bright_black")
+            figures.append(f"   in {length(self.took)}", "bright_black")
         else:
-            rest = Text.assemble(rate_of(self.rate), "   ", (f"{left_of(self.left)} left", "bright_black"))
-        # The bar takes what the figures leave of the width, so that it doesn't grow and shrink with them.
-        kept = 11 + 9 + 2 * len(f"{self.due:,}") + 4 + 24
-        size = max(8, min(40, width - kept))
-        line.add_row(
-            Text(shape, colour), "deliveries",
-            bar(self.due, self.done, width=size),
-            Text.assemble(figures, "   ", rest),
-        )
+            figures.append(f"   {rate_of(self.rate)}").append(f"   {left_of(self.left)} left", "bright_black")
+        name = Text.assemble((shape, colour), "   deliveries   ")
+        # The widest figures that may come: the bar doesn't grow and shrink with them, and nothing wraps.
+        size = width - name.cell_len - 3 - 2 * len(f"{self.due:,}") - len(" of    99,999/s   59 min 59 s left")
+        line = Table.grid(padding=0)
+        if size >= SHORTEST:
+            line.add_row(name, bar(self.due, self.done, width=min(size, LONGEST)), "   ", figures)
+        else:
+            fits = name.cell_len + figures.cell_len <= width
+            line.add_row(name if fits else Text(f"{shape} ", colour), figures)
         below = [Text("    ").append_text(self._counted())] if self._counted() else []
         if self.trouble:
             below.append(Text(f"    ◷ {self.trouble}", "yellow"))
@@ -279,16 +277,17 @@ def summary(console: Console, session: Session, issue: Issue) -> None:
     told = ["sent", "deferred", "failed"]
     told += [word for word in ("uncertain", "skipped") if any(each.counts[word] for each in domains)]
     waiting = [each.counts["queued"] + each.counts["submitting"] for each in domains]
+    said = console.width >= NARROW
     made = table(
-        ("Domain", {"min_width": 16, "no_wrap": True}), "Due>", *(f"{word.capitalize()}>" for word in told),
-        *(["Queued>"] if any(waiting) else []), *(["It said last"] if console.width >= NARROW else []),
-        expand=True,
+        ("Domain", {"min_width": 16, "no_wrap": True, **({} if said else {"ratio": 1})}),
+        ("Due>", {"min_width": 7}), ("Sent>", {"min_width": 7}), *(f"{word.capitalize()}>" for word in told[1:]),
+        *(["Queued>"] if any(waiting) else []), *([("It said last", {"ratio": 1})] if said else []), expand=True,
     )
     for each, queued in zip(domains, waiting, strict=True):
         row: list[RenderableType] = [Text(each.name, overflow="ellipsis"), f"{each.due:,}"]
         row += [coloured(each.counts[word], word) if word != "sent" else f"{each.counts[word]:,}" for word in told]
         row += [f"{queued:,}"] if any(waiting) else []
-        if console.width >= NARROW:
+        if said:
             row.append(Text(each.said, "bright_black", overflow="ellipsis", no_wrap=True))
         made.add_row(*row)
     console.print(made)

@@ -202,7 +202,8 @@ def _next(out: Console, found: Standing) -> None:
         then = found.following
         made.add_row()
         row(Text(then.name, "bold"), state(then.state or "open"), None, _stories(then, found.now))
-        row("copy deadline", local(then.deadline, zone, now=found.now), then.deadline, _deadline(then))
+        note = _deadline(then) if then.held_in or then.reopened else Text("it takes drafts until then")
+        row("copy deadline", local(then.deadline, zone, now=found.now), then.deadline, note)
     out.print(made)
     if slim:
         # What the last column would have said, and nothing else does.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import re
+from typing import Any
 
 from newsletter.render.mjml_check import Wrong
 
@@ -15,6 +16,7 @@ _SHORT = re.compile(r"#[0-9a-fA-F]{3}(?![0-9a-fA-F])")
 _MODERN = re.compile(r"var\(|calc\(|min\(|max\(|clamp\(|(?:rgb|hsl)a?\([^,)]*\)", re.IGNORECASE)
 _DOCTYPE = re.compile(r"\s*<!doctype[^>]*>", re.IGNORECASE)
 _STYLE = re.compile(r"<style(?=[\s>])")
+_HEAD = "Put it into an <mj-style> of issue.mjml: that stays in the head."
 _KEPT = ["width", "height", "align", "valign", "bgcolor"]
 """Attributes that premailer would write anew from the style: width="176" would become width="100%"."""
 
@@ -25,13 +27,11 @@ def inlined(html: str, css: str) -> str:
     `<style>` in it stays as it is, with its media queries and rules for single mail programs. ValueError with
     premailer's words where it can't be done.
     """
-    from premailer import Premailer
-
     doctype = _DOCTYPE.match(html)
     body = html[doctype.end() :] if doctype else html
     body = _STYLE.sub('<style data-premailer="ignore"', body)
     try:
-        made = Premailer(
+        made = _inliner()(
             body, css_text=css, allow_network=False, strip_important=False, disable_validation=True,
             align_floating_images=False, cache_css_parsing=False, cssutils_logging_level=logging.CRITICAL,
             disable_basic_attributes=_KEPT,
@@ -42,17 +42,38 @@ def inlined(html: str, css: str) -> str:
     return "<!doctype html>" + str(made).replace(' data-premailer="ignore"', "")
 
 
+@functools.cache
+def _inliner() -> type[Any]:
+    """Premailer, parsing a design's sheet once: that took nine tenths of its time."""
+    from premailer import Premailer
+
+    class Inliner(Premailer):  # type: ignore[misc]
+        def _parse_style_rules(self, css: str, index: int) -> tuple[list[Any], list[Any]]:
+            if css not in _parsed:
+                if len(_parsed) >= _MOST_PARSED:
+                    _parsed.clear()
+                _parsed[css] = super()._parse_style_rules(css, index)
+            rules, leftover = _parsed[css]
+            return list(rules), list(leftover)
+
+    return Inliner
+
+
+_MOST_PARSED = 16
+_parsed: dict[str, tuple[list[Any], list[Any]]] = {}
+"""Sheets by their text. Each stands alone in its document, so the index it has there is the same."""
+
+
 @functools.lru_cache(maxsize=16)
 def css_wrongs(css: str) -> tuple[Wrong, ...]:
     """What is wrong with a sheet that is to be inlined: premailer would drop it, or fall over it, in silence."""
     from cssselect import SelectorError, parse
 
-    found: list[Wrong] = []
     blank = _COMMENT.sub(lambda comment: re.sub(r"[^\n]", " ", comment[0]), css)
-    for at in re.finditer("@[a-z-]+", blank):
-        found.append(Wrong(
-            at.start(), f"{at[0]} can't be written into a tag", "Put it into an <mj-style> of issue.mjml: that stays in the head.",
-        ))
+    found = [
+        Wrong(each.start(), f"{each[0]} can't be written into a tag", _HEAD)
+        for each in re.finditer("@[a-z-]+", blank)
+    ]
     if found:
         return tuple(found)
     for rule in _RULE.finditer(blank):
@@ -62,6 +83,8 @@ def css_wrongs(css: str) -> tuple[Wrong, ...]:
             parse(selectors)
         except SelectorError as error:
             found.append(Wrong(at, f'"{selectors}" is not a selector: {error}'))
+        if lost := re.search(r":[a-z-]+|\*", selectors):
+            found.append(Wrong(at, f"{lost[0]} can't be written into a tag", _HEAD))
         place = rule.start(2)
         for declaration in rule[2].split(";"):
             start = place + len(declaration) - len(declaration.lstrip())

@@ -36,10 +36,10 @@ def compile_mjml(source: str) -> str | Wrong:
 
 
 def harden(source: str) -> str:
-    """MJML in ASCII, with no backslash or line break in a tag.
+    r"""MJML in ASCII, with no backslash or line break in a tag.
 
     The compiler writes attribute values with the escapes of Rust's debugger: Thai, Devanagari, emoji with
-    joiners, no-break spaces, backslashes and line breaks would all reach the reader as \\u{…}. References it
+    joiners, no-break spaces, backslashes and line breaks would all reach the reader as \u{…}. References it
     leaves alone.
     """
     source = source.encode("ascii", "xmlcharrefreplace").decode()

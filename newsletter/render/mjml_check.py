@@ -9,9 +9,10 @@ from __future__ import annotations
 import difflib
 import functools
 import html.entities
+import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,9 +82,9 @@ class _Reader:
         self._parser.CharacterDataHandler = self._text
         self._parser.CommentHandler = self._comment
         self._parser.StartDoctypeDeclHandler = lambda *_: self._wrong("MJML has no <!doctype>", "Take it out.")
-        self._parser.StartCdataSectionHandler = lambda: self._wrong("MJML can't read <![CDATA[…]]>", "Write &lt; for <.")
-        self._parser.ProcessingInstructionHandler = lambda *_: self._wrong("MJML can't read <?…?>", "Take it out.")
-        self._parser.XmlDeclHandler = lambda *_: self._wrong("MJML can't read <?xml …?>", "Take it out.")
+        self._parser.StartCdataSectionHandler = lambda: self._unread("<![CDATA[…]]>")
+        self._parser.ProcessingInstructionHandler = lambda *_: self._unread("<?…?>")
+        self._parser.XmlDeclHandler = lambda *_: self._unread("<?xml …?>")
         self._parser.ordered_attributes = True
 
     def read(self) -> None:
@@ -96,13 +97,12 @@ class _Reader:
             if name not in self._seen and "mjml" in self._seen:
                 self.found.append(Wrong(0, f"there is no <{name}>"))
         for offset, used in self._uses:
-            shared = [
-                sorted(self._classes[one] & self._classes[other])
-                for i, one in enumerate(used) for other in used[i + 1 :] if one in self._classes and other in self._classes
-            ]
-            for names in filter(None, shared):
+            sets = [self._classes.get(name, frozenset()) for name in used]
+            shared = [sorted(one & other) for one, other in itertools.combinations(sets, 2) if one & other]
+            if shared:
                 self.found.append(Wrong(
-                    offset, f"two classes of mj-class both set {names[0]}", "Which of them wins is not the same everywhere.",
+                    offset, f"two classes of mj-class both set {shared[0][0]}",
+                    "Which of them wins is not the same everywhere.",
                 ))
 
     def _broken(self, error: expat.ExpatError) -> Wrong:
@@ -113,20 +113,28 @@ class _Reader:
             name = re.match(r"</?[\w-]*", self._source[offset:])
             inside = self._stack[-1].name if self._stack else ""
             return Wrong(
-                offset, f"{name[0] if name else 'a tag'}> comes where <{inside}> is still open", f"Close it first: </{inside}>.",
+                offset, f"{name[0] if name else 'a tag'}> comes where <{inside}> is still open",
+                f"Close it first: </{inside}>.",
             )
         if self._source[offset:].startswith("<![if") or self._source[max(offset - 3, 0) :].startswith("<![if"):
             return Wrong(
-                offset, "a conditional comment of this kind doesn't survive", "Write <!--[if !mso]><!--> … <!--<![endif]-->.",
+                offset, "a conditional comment of this kind doesn't survive",
+                "Write <!--[if !mso]><!--> … <!--<![endif]-->.",
             )
         remedies = {
-            "not well-formed (invalid token)": "Is there a < or & that should be &lt; or &amp;, or a value without quotes?",
+            "not well-formed (invalid token)":
+                "Is there a < or & that should be &lt; or &amp;, or a value without quotes?",
             "undefined entity": "Write it as a character, or as a number such as &#160;.",
             "no element found": "Is an element not closed?",
         }
         inside = f" within <{self._stack[-1].name}>" if self._stack and words == "no element found" else ""
-        what = {"no element found": f"the text ends{inside}", "junk after document element": "there is text after </mjml>"}
-        return Wrong(offset, what.get(words, f"this is not MJML: {words}"), remedies.get(words))
+        what = {
+            "no element found": f"the text ends{inside}", "junk after document element": "there is text after </mjml>",
+        }.get(words, f"this is not MJML: {words}")
+        return Wrong(offset, what, remedies.get(words))
+
+    def _unread(self, what: str) -> None:
+        self._wrong(f"MJML can't read {what}", "Take it out.")
 
     def _at(self, index: int) -> int:
         return index if self._ascii else len(self._bytes[: max(index, 0)].decode(errors="ignore"))
@@ -170,7 +178,8 @@ class _Reader:
         elif parent.name != "mj-attributes":
             allowed: Sequence[str] = _components()[parent.name]["children"]
             if name not in allowed:
-                holds = f"It holds {', '.join(f'<{each}>' for each in allowed)}." if allowed else "It holds no elements."
+                names = ", ".join(f"<{each}>" for each in allowed)
+                holds = f"It holds {names}." if names else "It holds no elements."
                 self._wrong(f"<{name}> can't stand in <{parent.name}>", holds)
 
     def _attributes(
@@ -189,11 +198,16 @@ class _Reader:
         if name == "mjml":
             for key in ("lang", "dir"):
                 if not given.get(key):
-                    self._wrong(f"<mjml> has no {key}", 'Write <mjml lang="{{ … }}" dir="{{ … }}">: screen readers need both.')
+                    self._wrong(f"<mjml> has no {key}", "Screen readers need both lang and dir.")
+        if name == "mj-style" and "inline" in given:
+            self._wrong("<mj-style inline> isn't inlined", "Write its rules into inline.css.", within="inline")
         if name in _PICTURES and not anything:
             self._picture(name, given)
         if len(given.get("css-class", "").split()) > 1 and name in _ONE_CLASS:
-            self._wrong(f"<{name}> has two classes", "Outlook's table would get the first as it is; give it one.", within="css-class")
+            self._wrong(
+                f"<{name}> has two classes", "Outlook's table would get the first as it is; give it one.",
+                within="css-class",
+            )
         if "mj-class" in given:
             self._uses.append((self._at(self._parser.CurrentByteIndex), given["mj-class"].split()))
 
@@ -202,7 +216,9 @@ class _Reader:
             self._wrong(f"<{name}> has no alt", 'Say what is to be seen, or write alt="" for an ornament.')
         for key in ("width", "height"):
             if not re.fullmatch(r"\d+(px)?", given.get(key, "")):
-                self._wrong(f"<{name}> has no {key} in pixels", "Outlook shows it at its full size, and other programs jump.")
+                self._wrong(
+                    f"<{name}> has no {key} in pixels", "Outlook shows it at its full size, and other programs jump."
+                )
 
     def _html_element(self, parent: _Open, name: str, attributes: Mapping[str, str]) -> None:
         if name.startswith("mj-") or name == "mjml":
@@ -241,7 +257,9 @@ class _Reader:
                 opened = ["?"]
                 break
         if opened:
-            self._wrong("a conditional comment opens an element and doesn't close it", "Open and close in the same one.")
+            self._wrong(
+                "a conditional comment opens an element and doesn't close it", "Open and close in the same one."
+            )
 
 
 def _blotted(found: re.Match[str]) -> str:

@@ -96,7 +96,8 @@ class _Rendering:
             linked = one.link in self._bodies[one.position].links()
             return dataclasses.replace(
                 one, headline=line(one.headline, where), section=line(one.section, where),
-                author=line(one.author, where), picture=picture, source="" if linked or not one.link else host(one.link),
+                author=line(one.author, where), picture=picture,
+                source="" if linked or not one.link else host(one.link),
             )
 
         return dataclasses.replace(
@@ -165,7 +166,8 @@ class _Rendering:
     def _columns(self, words: str) -> int:
         """How many columns a text takes once its fields are filled in, as nearly as can be told."""
         if self._mark.search(words):
-            words = plain(re.sub("\x02(?:if|else|end)\\b[^\x03]*\x03", "", self._marks.frame(words)), self._names) or "a name"
+            values = re.sub("\x02(?:if|else|end)\\b[^\x03]*\x03", "", self._marks.frame(words))
+            words = plain(values, self._names) or "a name"
         return text.columns(words)
 
     def _whole(self, framed: str, where: Path) -> str:

@@ -26,6 +26,7 @@ LARGEST = 2_000_000
 MOST_TURNS = 1_000_000
 """Turns that all of a rendering's range() loops may make together."""
 
+_FAULTS = (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, RecursionError)
 _TEMPLATES = (".mjml", ".html", ".txt")
 _LINE = re.compile("\x0e([^\t\x0f]*)\t(\\d+)\x0f")
 
@@ -123,25 +124,24 @@ class Design:
             for piece in template.generate(values, range=_Turns().range):
                 size += len(piece)
                 if size > LARGEST:
-                    raise TemplateMistake(
-                        f"this template makes more than {LARGEST:,} characters", where=self.sources.path(name),
-                        remedy="Does a loop in it go on for too long?",
-                    )
+                    break
                 made.append(piece)
-        except TemplateMistake:
-            raise
         except TemplateNotFound as error:
             raise self._place(error, name).mistake(
                 f'there is no template "{error.name or error.message}" in {self.sources.folder}'
             ) from None
         except TemplateSyntaxError as error:
             where = self.sources.path(error.name or name)
-            raise TemplateMistake(_lowered(error.message or "this is not a template"), where=where, line=error.lineno) from None
+            what = _lowered(error.message or "this is not a template")
+            raise TemplateMistake(what, where=where, line=error.lineno) from None
         # Whatever a template's expressions run into: a name that isn't there, a sum of words, a recursion.
-        except Exception as error:
-            if not isinstance(error, TemplateError | ArithmeticError | LookupError | TypeError | ValueError | RecursionError):
-                raise
+        except _FAULTS as error:
             raise self._place(error, name).mistake(_said(error)) from None
+        if size > LARGEST:
+            raise TemplateMistake(
+                f"this template makes more than {LARGEST:,} characters", where=self.sources.path(name),
+                remedy="Does a loop in it go on for too long?",
+            )
         return "".join(made)
 
     def _place(self, error: BaseException, name: str) -> Place:

@@ -23,7 +23,9 @@ _GLUE = "\x1f"
 """Between a word and its [1]: a space that no line breaks at."""
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 # What doesn't begin and what doesn't end a line of Chinese or Japanese (JIS X 4051, the short list).
-_NOT_FIRST = frozenset("、。，．・：；？！）］｝〉》」』】〕〗ー々〻ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ’”…‥,.:;?!)]}»›％%")
+_NOT_FIRST = frozenset(
+    "、。，．・：；？！）］｝〉》」』】〕〗ー々〻ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ’”…‥,.:;?!)]}»›％%"
+)
 _NOT_LAST = frozenset("（［｛〈《「『【〔〖‘“([{«‹￥＄$£€")
 
 
@@ -31,7 +33,7 @@ def columns(text: str) -> int:
     """How many columns a text takes."""
     if text.isascii():
         return len(text)
-    width: int = wcswidth(text)
+    width: int = wcswidth(text.replace(_GLUE, " "))
     return width if width >= 0 else len(text)
 
 
@@ -163,15 +165,15 @@ class _Teller:
     def _table(self, node: SyntaxTreeNode, width: int) -> list[str]:
         """Columns where they fit; else a paragraph a row, each cell under its head."""
         rows = [
-            [(self._words(cell).replace("\n", " ").replace(_GLUE, " "), str(cell.attrs.get("align", "left"))) for cell in row.children]
+            [(self._cell(cell), str(cell.attrs.get("align", "left"))) for cell in row.children]
             for part in node.children for row in part.children
         ]
         widths = [max(self._measure(cell) for cell, _ in column) for column in zip(*rows, strict=True)]
         if sum(widths) + 2 * (len(widths) - 1) <= width:
-            lines = [
-                "  ".join(self._padded(cell, size, side) for (cell, side), size in zip(row, widths, strict=True)).rstrip()
-                for row in rows
-            ]
+            padded = (
+                [self._padded(cell, size, side) for (cell, side), size in zip(row, widths, strict=True)] for row in rows
+            )
+            lines = ["  ".join(cells).rstrip() for cells in padded]
             return [lines[0], "  ".join("-" * size for size in widths), *lines[1:]]
         lines = []
         for row in rows[1:]:
@@ -181,6 +183,9 @@ class _Teller:
                 first, *more = wrap(f"{head}: {cell}" if head else cell, width - 2, self._measure)
                 lines += [first, *(f"  {line}" for line in more)]
         return lines
+
+    def _cell(self, node: SyntaxTreeNode) -> str:
+        return self._words(node).replace("\n", " ").replace(_GLUE, " ")
 
     def _padded(self, text: str, width: int, side: str) -> str:
         room = width - self._measure(text)

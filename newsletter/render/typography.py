@@ -22,7 +22,7 @@ _UNIT = (
     r"|milliards?|millones|bn|tn|km²?|k?m²|kg|GW|MW|kW|GWh|MWh|kWh|°C|°F|%|€)(?![\w²])"
 )
 _SUM = re.compile(rf"(\d) (?={_UNIT})")
-_UNITS = re.compile(rf"((?:[$€£¥₩₹]|US\$|USD|EUR|JPY|Vol\.?|No\.?|Nr\.?|p\.|pp\.|§)) (?=\d)")
+_UNITS = re.compile(r"((?:[$€£¥₩₹]|US\$|USD|EUR|JPY|Vol\.?|No\.?|Nr\.?|p\.|pp\.|§)) (?=\d)")
 _CJK = "\u2e80-\u303f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uff60\U00020000-\U0003ffff"
 _JOINED = re.compile(rf"[{_CJK}]$"), re.compile(rf"^[{_CJK}]")
 

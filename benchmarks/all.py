@@ -1,0 +1,34 @@
+"""make bench: every figure of benchmarks/README.md, one after the other, on this machine."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def run(name: str, *words: str) -> None:
+    print(f"\n$ python benchmarks/{name} {' '.join(words)}".rstrip(), flush=True)
+    subprocess.run([sys.executable, str(HERE / name), *words], check=True)
+
+
+def help_as_a_process() -> None:
+    took = []
+    for _ in range(11):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "newsletter", "--help"], stdout=subprocess.DEVNULL, check=True)
+        took.append(time.perf_counter() - began)
+    print(f"\nnewsletter --help, as a process: {statistics.median(took):.3f} s (median of 11)")
+
+
+if __name__ == "__main__":
+    help_as_a_process()
+    run("compose.py")
+    run("render_issue.py")
+    run("import_subscribers.py", "100000")
+    run("send.py", "20000", "--runs", "5")
+    run("send.py", "200000", "--runs", "1")
