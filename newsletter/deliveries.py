@@ -38,6 +38,8 @@ KEEP = (
     " SELECT issue_id, subscriber_id, state, since, relay, reply FROM deliveries"
 )
 """Keeps as an attempt what the next one writes over."""
+OPEN = (DeliveryState.queued, DeliveryState.submitting, DeliveryState.deferred)
+"""The states that a delivery doesn't stay in."""
 LEASE = dt.timedelta(minutes=2)
 """How long a batch stays with a sender that is not heard of."""
 

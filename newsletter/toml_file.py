@@ -21,7 +21,8 @@ def source(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigMistake(
-            "there is no such file", where=path,
+            "there is no such file",
+            where=path,
             remedy="Go to a publication's folder, name one with --folder, or make one: newsletter init DIR.",
         ) from None
     except OSError as error:
@@ -41,8 +42,10 @@ def parse(text: str, path: Path, shape: type[T]) -> T:
         found = re.search(r"\(at line (\d+), column (\d+)\)$", str(error))
         what = re.sub(r"\s*\(at .*\)$", "", str(error))
         raise ConfigMistake(
-            f"this is not TOML: {what[:1].lower()}{what[1:]}", where=path,
-            line=int(found[1]) if found else None, column=int(found[2]) if found else None,
+            f"this is not TOML: {what[:1].lower()}{what[1:]}",
+            where=path,
+            line=int(found[1]) if found else None,
+            column=int(found[2]) if found else None,
         ) from None
     except msgspec.ValidationError as error:
         what, _, at = str(error).partition(" - at ")
@@ -53,8 +56,13 @@ def parse(text: str, path: Path, shape: type[T]) -> T:
 
 
 _KINDS = {
-    "int": "a whole number", "str": "a text in quotes", "bool": "true or false", "array": 'a list such as ["…"]',
-    "object": "a table", "float": "a number", "date": "a date such as 2023-11-14",
+    "int": "a whole number",
+    "str": "a text in quotes",
+    "bool": "true or false",
+    "array": 'a list such as ["…"]',
+    "object": "a table",
+    "float": "a number",
+    "date": "a date such as 2023-11-14",
 }
 
 
@@ -132,8 +140,10 @@ def line_of(text: str, key: str) -> int | None:
             here = not wanted or count == int(wanted[2])
             if here and table == names[: len(table)]:
                 best = number
-        elif (entry := re.match(r"\s*([\w\".'-]+)\s*=", line)) and table + [
-            part.strip("\"'") for part in entry[1].split(".")
-        ] == names[: len(table) + 1] and (not wanted or count == int(wanted[2])):
+        elif (
+            (entry := re.match(r"\s*([\w\".'-]+)\s*=", line))
+            and table + [part.strip("\"'") for part in entry[1].split(".")] == names[: len(table) + 1]
+            and (not wanted or count == int(wanted[2]))
+        ):
             return number
     return best

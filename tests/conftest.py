@@ -53,6 +53,10 @@ zone = "America/New_York"
 """
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--renew-golden", action="store_true", help="Write tests/golden/ anew from what comes out now.")
+
+
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a real PostgreSQL, with an empty, migrated database called `template` in it."""

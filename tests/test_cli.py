@@ -19,7 +19,7 @@ import click
 import pytest
 import trustme
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import AuthResult, Envelope, Session, SMTP
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 import newsletter
 from newsletter import init
@@ -104,7 +104,7 @@ def a_sentence(said: Said, *words: str) -> None:
     """Exit code 2 and one line on standard error that ends a sentence and holds these words."""
     assert said.code == 2, said
     assert said.err.count("\n") == 1, said.err
-    assert said.err.rstrip()[-1] in ".!?…\"", said.err
+    assert said.err.rstrip()[-1] in '.!?…"', said.err
     assert "Traceback" not in said.err
     for word in words:
         assert word in said.err, (word, said.err)
@@ -113,7 +113,9 @@ def a_sentence(said: Said, *words: str) -> None:
 def commands() -> Iterator[tuple[str, click.Command, str]]:
     """Every command: what is typed, itself, its help."""
 
-    def walk(command: click.Command, typed: str, parent: click.Context | None) -> Iterator[tuple[str, click.Command, str]]:
+    def walk(
+        command: click.Command, typed: str, parent: click.Context | None
+    ) -> Iterator[tuple[str, click.Command, str]]:
         context = click.Context(command, info_name=typed.rpartition(" ")[2], parent=parent, max_content_width=100)
         yield typed, command, command.get_help(context)
         if isinstance(command, click.Group):
@@ -152,7 +154,8 @@ def test_help_of_every_command_says_what_it_does_and_shows_it_typed() -> None:
 
 def test_every_command_that_shows_something_also_tells_it_to_machines() -> None:
     asked = [
-        (typed, command) for typed, command, _ in commands()
+        (typed, command)
+        for typed, command, _ in commands()
         if typed.split()[-1] in ("list", "show", "status", "calendar") and not isinstance(command, click.Group)
     ]
     assert len(asked) >= 12
@@ -192,7 +195,11 @@ def test_a_config_that_is_no_text_is_a_sentence(desk: Desk, raw: bytes) -> None:
     [
         ('sender = "digest@example.org"', "sender = digest", "this is not TOML"),
         ('sender = "', 'sendr = "', "publications.digest.sendr: there is no setting `sendr` here"),
-        ('time = "09:00"', 'time = "9 o\'clock"', 'publications.digest.cadence.time: "9 o\'clock" is not a time of day; write it as "09:00"'),
+        (
+            'time = "09:00"',
+            'time = "9 o\'clock"',
+            'publications.digest.cadence.time: "9 o\'clock" is not a time of day; write it as "09:00"',
+        ),
         ('time = "09:00"', 'time = "25:00"', '"25:00" is not a time of day'),
         ("America/New_York", "America/Springfield", 'cadence.zone: "America/Springfield" is not a time zone'),
         ("America/New_York", "../../etc/passwd", "is not a time zone"),
@@ -202,14 +209,26 @@ def test_a_config_that_is_no_text_is_a_sentence(desk: Desk, raw: bytes) -> None:
         ('every = "2 weeks"', 'every = "fortnightly"', '"fortnightly" is not a rhythm; write "14 days"'),
         ("1 day before at 17:00", "same day at 09:01", "cadence.copy_deadline: it comes after the issue goes"),
         ("same day at 08:00", "same day at 10:00", "cadence.approve_by: it must come between"),
-        ('approval = "approve"', 'approval = "always"', '"always" is not known here; write "manual" or "approve" or "veto"'),
+        (
+            'approval = "approve"',
+            'approval = "always"',
+            '"always" is not known here; write "manual" or "approve" or "veto"',
+        ),
         ('scheme = "by-year"', 'scheme = "roman"', 'numbering.scheme: "roman" is not known here'),
-        ("min_stories = 3", 'min_stories = "three"', "min_stories: a whole number is wanted here, not a text in quotes"),
+        (
+            "min_stories = 3",
+            'min_stories = "three"',
+            "min_stories: a whole number is wanted here, not a text in quotes",
+        ),
         ("min_stories = 3", "min_stories = 0", "min_stories: it must be at least 1"),
         ("min_stories = 3", "min_stories = 9", "min_stories: it is more than max_stories (8)"),
         ('lists = ["alliance-digest"]', "lists = []", "publications.digest.lists: it can't be empty"),
         ('lists = ["alliance-digest"]', 'lists = "alliance-digest"', "a list such as"),
-        ('kind = "maildir"', 'kind = "pigeon"', 'relays[0].kind: "pigeon" is not known here; write "smtp" or "maildir"'),
+        (
+            'kind = "maildir"',
+            'kind = "pigeon"',
+            'relays[0].kind: "pigeon" is not known here; write "smtp" or "maildir"',
+        ),
         ('base_url = "https:', 'base_url = "ftp:', "is not a web address"),
         ('base_url = "', 'basis = "', "there is no setting `basis` here"),
         ('sender = "digest@', 'sender = "Digest <digest@', "is not an address"),
@@ -307,9 +326,15 @@ def test_a_folder_that_is_not_empty_is_not_made_into_a_publications(desk: Desk) 
         (("draft", "edit", "99", "--headline", "x"), "there is no draft 99"),
         (("subscriber", "show", "nobody@example.org"), "nobody here has the address nobody@example.org"),
         (("subscriber", "unsubscribe", "nobody@example.org", "--all"), "nobody here has the address"),
-        (("subscriber", "import", "people.csv", "--list", "alliance-digest"), "people.csv: it can't be read: No such file"),
+        (
+            ("subscriber", "import", "people.csv", "--list", "alliance-digest"),
+            "people.csv: it can't be read: No such file",
+        ),
         (("subscriber", "add", "not an address", "--list", "alliance-digest"), '"not an address" is not an address'),
-        (("subscriber", "add", "a@example.org", "--list", "alliance-digest", "--name", "A\r\nBcc: b@example.org"), "line break"),
+        (
+            ("subscriber", "add", "a@example.org", "--list", "alliance-digest", "--name", "A\r\nBcc: b@example.org"),
+            "line break",
+        ),
         (("draft", "add", "story.md"), "story.md: there is no such file"),
     ],
 )
@@ -317,7 +342,16 @@ def test_what_is_not_there_is_a_sentence(desk: Desk, words: tuple[str, ...], tol
     a_sentence(desk.type(*words), told)
 
 
-@pytest.mark.parametrize("words", [("nonsense",), ("issue", "hold"), ("calendar", "--at", "tomorrow"), ("calendar", "-n", "0"), ("draft", "show", "one")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("nonsense",),
+        ("issue", "hold"),
+        ("calendar", "--at", "tomorrow"),
+        ("calendar", "-n", "0"),
+        ("draft", "show", "one"),
+    ],
+)
 def test_what_cannot_be_typed_ends_with_two_and_a_word_about_help(desk: Desk, words: tuple[str, ...]) -> None:
     said = desk.type(*words)
     assert (said.code, said.out) == (2, "")
@@ -333,12 +367,21 @@ def test_what_cannot_be_typed_ends_with_two_and_a_word_about_help(desk: Desk, wo
     [
         ("No front matter.\n", "line 1"),
         ("---\nheadline: A: B: C\nsection: Economy\n---\n\nText.\n", "line 2: a colon stands within this text"),
-        ("---\nheadlin: A\nsection: Economy\n---\n\nText.\n", "line 2: there is no \"headlin\" in a story. Did you mean headline?"),
-        ("---\nheadline: A\nsection: Economics\n---\n\nText.\n", 'line 3: there is no section "Economics". Did you mean Economy?'),
+        (
+            "---\nheadlin: A\nsection: Economy\n---\n\nText.\n",
+            'line 2: there is no "headlin" in a story. Did you mean headline?',
+        ),
+        (
+            "---\nheadline: A\nsection: Economics\n---\n\nText.\n",
+            'line 3: there is no section "Economics". Did you mean Economy?',
+        ),
         ("---\nheadline: A\nsection: Economy\nnot_before: soon\n---\n\nText.\n", 'line 4: "soon" is not a date'),
         ("---\nheadline: A\nsection: Economy\n---\n\n", "the story has no text"),
         ("---\nheadline: A\nsection: Economy\nlink: javascript:alert(1)\n---\n\nText.\n", "line 4"),
-        ("---\nheadline: A\nsection: Economy\npicture: none.png\nalt: None.\n---\n\nText.\n", "line 4: there is no picture at"),
+        (
+            "---\nheadline: A\nsection: Economy\npicture: none.png\nalt: None.\n---\n\nText.\n",
+            "line 4: there is no picture at",
+        ),
     ],
 )
 def test_a_story_with_a_mistake_names_its_line_and_none_is_queued(desk: Desk, text: str, told: str) -> None:
@@ -360,7 +403,9 @@ def test_a_story_with_a_mistake_names_its_line_and_none_is_queued(desk: Desk, te
         ),
     ],
 )
-def test_an_image_that_is_none_or_a_bomb_is_a_sentence_and_nothing_is_kept(desk: Desk, content: bytes, told: str) -> None:
+def test_an_image_that_is_none_or_a_bomb_is_a_sentence_and_nothing_is_kept(
+    desk: Desk, content: bytes, told: str
+) -> None:
     Path("picture.png").write_bytes(content)
     text = STORY.format("Pictured", "Economy").replace("---\n\n", "picture: picture.png\nalt: A bridge.\n---\n\n")
     Path("story.md").write_text(text, encoding="utf-8")
@@ -416,7 +461,9 @@ class Nobody:
 class Refuses:
     """A mail server that takes no message."""
 
-    async def handle_MAIL(self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]) -> str:  # noqa: N802
+    async def handle_MAIL(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:  # noqa: N802
         return "550 5.7.1 no mail from you"
 
 
@@ -428,7 +475,9 @@ def free_port() -> int:
 
 
 def relay(desk: Desk, port: int, security: str, more: str = "") -> None:
-    desk.change('kind = "maildir"\npath = "outbox"', f'host = "127.0.0.1"\nport = {port}\nsecurity = "{security}"\n{more}')
+    desk.change(
+        'kind = "maildir"\npath = "outbox"', f'host = "127.0.0.1"\nport = {port}\nsecurity = "{security}"\n{more}'
+    )
 
 
 @pytest.fixture(params=["test", "send"])
@@ -448,7 +497,9 @@ def refused(request: pytest.FixtureRequest, assembled: Desk) -> Callable[..., No
 def test_a_relay_that_is_not_there_is_a_sentence(assembled: Desk, refused: Callable[..., None]) -> None:
     port = free_port()
     relay(assembled, port, "none")
-    refused(f"relay outbox (127.0.0.1:{port}): it can't be reached: connection refused", "Check host, port and security")
+    refused(
+        f"relay outbox (127.0.0.1:{port}): it can't be reached: connection refused", "Check host, port and security"
+    )
 
 
 @pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
@@ -464,7 +515,10 @@ def test_a_relay_that_refuses_the_login_is_a_sentence(
     )
     server.start()
     try:
-        refused("it refuses the login: 535 5.7.8", "Check username, and the password in the environment variable RELAY_PASSWORD")
+        refused(
+            "it refuses the login: 535 5.7.8",
+            "Check username, and the password in the environment variable RELAY_PASSWORD",
+        )
     finally:
         server.stop()
 
@@ -493,7 +547,9 @@ def test_a_relay_with_a_certificate_that_is_not_good_is_a_sentence(
         server.stop()
 
 
-def test_a_relay_that_offers_no_tls_is_not_spoken_to_in_the_clear(assembled: Desk, refused: Callable[..., None]) -> None:
+def test_a_relay_that_offers_no_tls_is_not_spoken_to_in_the_clear(
+    assembled: Desk, refused: Callable[..., None]
+) -> None:
     port = free_port()
     relay(assembled, port, "starttls")
     server = Controller(object(), hostname="127.0.0.1", port=port)
@@ -513,7 +569,9 @@ def test_a_relay_that_takes_no_test_is_quoted(assembled: Desk) -> None:
         said = assembled.type("issue", "test", "2.21", "me@example.org")
     finally:
         server.stop()
-    a_sentence(said, "the relay doesn't take the test to me@example.org: it refuses the sender: 550 5.7.1 no mail from you")
+    a_sentence(
+        said, "the relay doesn't take the test to me@example.org: it refuses the sender: 550 5.7.1 no mail from you"
+    )
 
 
 # ---- stopped
@@ -527,7 +585,9 @@ def test_ctrl_c_in_the_middle_of_an_import_leaves_nothing(desk: Desk) -> None:
     os.mkfifo("refused.csv.part")
     importing = subprocess.Popen(
         [*COMMAND, "subscriber", "import", "people.csv", "--list", "alliance-digest", "--refused", "refused.csv"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     with open("refused.csv.part", encoding="utf-8") as pipe:
         assert "reason" in pipe.readline()

@@ -229,6 +229,9 @@ def test_no_line_is_wider_than_the_terminal_nor_than_is_easily_read(
         deliver(session, issue, [1, 2], DeliveryState.deferred, NOW, long, NOW + HOUR)
     text = seen(lite_folder, width=width, force_terminal=is_terminal)
     assert max(len(line) for line in text.splitlines()) <= min(width, 120)
+    last = text[text.index("Last issues"):].splitlines()
+    assert "1,216" in last[2]
+    assert not any("…" in line for line in last[:4])
 
 
 def test_narrow_terminals_lose_the_last_columns_but_not_the_drafts_nor_the_audience(lite_folder: Folder) -> None:

@@ -18,6 +18,7 @@ from newsletter.folder import Folder
 from newsletter.models import (
     Base,
     DeliveryState,
+    Draft,
     DraftState,
     Issue,
     IssueState,
@@ -87,6 +88,15 @@ def test_drafts_ready_carried_over_too_many_and_in_writing_are_told_apart(sessio
     queue(session, 3, state=DraftState.writing)
     queue(session, 1, state=DraftState.dropped)
     assert of(session, digest).next.queue == standing.Queue(ready=6, carried=2, over=1, writing=3, least=2)
+
+
+def test_a_draft_that_was_not_to_appear_before_is_not_carried_over(session: Session, digest: Publication) -> None:
+    past(session, 20, NOW - 13 * DAY)
+    queue(session, 2, at=NOW - 20 * DAY)
+    session.scalars(select(Draft)).first().not_before = dt.date(2023, 11, 10)  # type: ignore[union-attr]
+    found = of(session, digest).next.queue
+    assert found is not None
+    assert (found.ready, found.carried) == (2, 1)
 
 
 def test_a_number_by_hand_is_not_promised(session: Session, digest: Publication) -> None:

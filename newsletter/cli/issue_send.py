@@ -107,10 +107,10 @@ def send(which: str, start_only: bool, by: str, yes: bool, publication: str | No
     newsletter issue send 2.21
     newsletter issue send 2.21 --yes --start-only
     """
-    from newsletter import audience, dispatch, issues
+    from newsletter import audience, deliveries, dispatch, issues
     from newsletter.cli.sending import live, summary
     from newsletter.cli.work import clock_from, stop_on_signals
-    from newsletter.models import IssueState
+    from newsletter.models import Issue, IssueState
     from newsletter.pool import probe
     from newsletter.sender import Sender
 
@@ -132,14 +132,14 @@ def send(which: str, start_only: bool, by: str, yes: bool, publication: str | No
             frozen = dispatch.start(session, folder, issue, now)
             left_out = ", ".join(f"{count:,} {reason}" for reason, count in frozen.excluded.items())
             click.echo(f"{name}: {frozen.candidates:,} candidates, {frozen.due:,} due{f'; left out: {left_out}' if left_out else ''}")
-        number, due = issue.id, (issue.candidates or 0) - sum((issue.excluded or {}).values())
+        tally = deliveries.tally(session, issue.id)
+        number, due = issue.id, sum(tally.values())
+        done = due - sum(tally.get(each, 0) for each in deliveries.OPEN)
     if start_only:
         return
     asked = stop_on_signals()
     clock = clock_from(now)
-    with live(out, due) as show:
+    with live(out, due, done=done) as show:
         Sender(folder, clock, show=show).run(stop=asked.is_set)
     with folder.reading() as session:
-        from newsletter.models import Issue
-
         summary(out, session, session.get_one(Issue, number))

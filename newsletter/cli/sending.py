@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -137,10 +138,8 @@ class _Shown:
         else:
             fits = name.cell_len + figures.cell_len <= width
             line.add_row(name if fits else Text(f"{shape} ", colour), figures)
-        below = [Text("    ").append_text(self._counted())] if self._counted() else []
-        if self.trouble:
-            below.append(Text(f"    ◷ {self.trouble}", "yellow"))
-        return Group(line, *below)
+        below = [each for each in (self._counted(), Text(self.trouble and f"◷ {self.trouble}", "yellow")) if each]
+        return Group(line, *(Padding(each, (0, 0, 0, 4)) for each in below))
 
     def _counted(self) -> Text:
         return Text("   ").join(

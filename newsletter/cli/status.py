@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 WIDEST = 120
 """Columns that are used at most: longer lines are hard to follow."""
+SLIMMEST = 76
+"""Columns under which the last issues are told without what is uncertain and skipped."""
 
 
 @click.command()
@@ -326,13 +328,14 @@ def _last(out: Console, found: Standing) -> None:
     if not found.last:
         out.print(Text("No issue has gone out yet; the last three will be listed here.", "bright_black"))
         return
-    slim = narrow(out)
     made = table(
         ("Last issues", {"min_width": 16, "no_wrap": True}), ("Sent on", {"ratio": 1, "no_wrap": True}),
-        "Due>", "Sent>", "Failed>", "Uncertain>", "Skipped>", *([] if slim else ["Took>"]), expand=True,
+        "Due>", "Sent>", "Failed>", "Uncertain>", "Skipped>", "Took>", expand=True,
     )
     for each in found.last:
-        made.add_row(*_past(each, found), *([] if slim else [_took(each)]))
+        made.add_row(*_past(each, found), _took(each))
+    # No figure is ever cut short: the last columns go.
+    del made.columns[5 if out.width < SLIMMEST else 7 if narrow(out) else 8 :]
     out.print(made)
 
 

@@ -81,7 +81,7 @@ class _Reader:
         self._parser.EndElementHandler = self._end
         self._parser.CharacterDataHandler = self._text
         self._parser.CommentHandler = self._comment
-        self._parser.StartDoctypeDeclHandler = lambda *_: self._wrong("MJML has no <!doctype>", "Take it out.")
+        self._parser.StartDoctypeDeclHandler = lambda *_: self._unread("<!doctype>")
         self._parser.StartCdataSectionHandler = lambda: self._unread("<![CDATA[…]]>")
         self._parser.ProcessingInstructionHandler = lambda *_: self._unread("<?…?>")
         self._parser.XmlDeclHandler = lambda *_: self._unread("<?xml …?>")
@@ -121,6 +121,8 @@ class _Reader:
                 offset, "a conditional comment of this kind doesn't survive",
                 "Write <!--[if !mso]><!--> … <!--<![endif]-->.",
             )
+        if self._source[offset:].lower().startswith("<!doctype"):
+            return Wrong(offset, "MJML can't read <!doctype>", "Take it out.")
         remedies = {
             "not well-formed (invalid token)":
                 "Is there a < or & that should be &lt; or &amp;, or a value without quotes?",
