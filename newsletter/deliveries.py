@@ -15,7 +15,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from sqlalchemy import Engine, func, select, update
@@ -169,7 +169,7 @@ class Ledger:
     def __init__(self, engine: Engine) -> None:
         self._postgres = engine.dialect.name == "postgresql"
         self._pooled = engine.raw_connection()
-        self._driver: Any = self._pooled.driver_connection
+        self._driver = cast(Any, self._pooled.dbapi_connection)
         self._cursor = self._driver.cursor()
         here = "issue_id = ? AND subscriber_id = ?"
         among = "subscriber_id = ANY(?)" if self._postgres else "subscriber_id IN (SELECT value FROM json_each(?))"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     JSON,
@@ -151,6 +151,11 @@ class RenditionKind(enum.Enum):
     """The web page of the issue."""
 
 
+_STATES: tuple[type[enum.Enum], ...] = (
+    DraftState, IssueState, DeliveryState, SubscriptionState, SuppressionReason, NoticeState, RenditionKind,
+)
+
+
 class Base(DeclarativeBase):
     metadata = MetaData(
         naming_convention={
@@ -160,16 +165,14 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own way
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
         dt.datetime: Instant,
         dt.date: Date,
         dict[str, Any]: JSON,
         bytes: LargeBinary,
         **{
             states: Enum(states, native_enum=False, length=16, values_callable=lambda e: [m.value for m in e])
-            for states in (
-                DraftState, IssueState, DeliveryState, SubscriptionState, SuppressionReason, NoticeState, RenditionKind,
-            )
+            for states in _STATES
         },
     }
 

@@ -159,9 +159,14 @@ class _Rendering:
 
     def _page(self) -> str:
         path = self._design.sources.path("page.html")
-        expanded = self._expanded("page.html", lambda story: Markup(_for_page(self._html[story.position])))  # noqa: S704
+        expanded = self._expanded("page.html", lambda story: Markup(self._for_page(story)))  # noqa: S704
         framed = self._whole(self._marks.frame_html(expanded.text, path), path)
         return plain_html(framed, self._names, path)
+
+    def _for_page(self, story: StoryView) -> str:
+        """A story's HTML with classes where a mail has attributes; links to a reader's own page are only words."""
+        html = re.sub(r"(<t[hd]) align=\"(left|right|center)\"", r'\1 class="\2"', self._html[story.position])
+        return re.sub(rf"<a href=\"{self._mark.pattern}[^\"]*\"[^>]*>(.*?)</a>", r"\1", html, flags=re.DOTALL)
 
     def _columns(self, words: str) -> int:
         """How many columns a text takes once its fields are filled in, as nearly as can be told."""
@@ -178,11 +183,6 @@ class _Rendering:
                 remedy="Use no filter on it that changes letters.",
             )
         return framed
-
-
-def _for_page(html: str) -> str:
-    """A story's HTML with classes where a mail has attributes."""
-    return re.sub(r"(<t[hd]) align=\"(left|right|center)\"", r'\1 class="\2"', html)
 
 
 def _called(story: StoryView) -> str:
