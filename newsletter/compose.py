@@ -13,7 +13,7 @@ import hashlib
 import html
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import format_datetime
 from urllib.parse import quote
 
@@ -91,6 +91,8 @@ class Composer:
     """Makes the messages of one issue. `compose` is a pure function of the reader and the moment."""
 
     def __init__(self, content: Content, publication: Publication, base_url: str, names: frozenset[str], keys: Keys) -> None:
+        # No line of an inbox is broken by a space, and one that isn't ASCII would have the whole line encoded.
+        content = replace(content, subject=content.subject.replace("\u00a0", " "))
         self._content = content
         self._keys = keys
         self._base_url = base_url

@@ -20,7 +20,7 @@ from newsletter.compose import Message, Reader
 from newsletter.errors import IssueMistake, Mistake
 from newsletter.folder import Folder
 from newsletter.issues import Happened
-from newsletter.models import IssueState, Picture, Subscription
+from newsletter.models import IssueState, Picture, RenditionKind, Subscription
 from newsletter.render import render_issue
 
 NOBODY = Reader(0, "reader@example.org", "", {}, None)
@@ -36,6 +36,8 @@ class Preview:
     subject: str
     html: str
     text: str
+    page: str
+    """The web page, which is the same for every reader."""
     message: Message
 
 
@@ -55,11 +57,12 @@ def preview(folder: Folder, slug: str, which: str, now: dt.datetime, *, reader: 
                 event = issues.assemble(session, slug, publication, issue, now)
                 if event.what is not Happened.assembled:
                     raise IssueMistake(event.sentence)
-            render_issue(session, folder, slug, publication, issue, now)
+            made = render_issue(session, folder, slug, publication, issue, now)
             composer = compose.for_issue(session, folder, issue, now)
             who = _reader(session, reader) if reader else NOBODY
             kept = Preview(
-                issues.name(issue), composer.subject(who), composer.html(who), composer.text(who), composer.compose(who, now)
+                issues.name(issue), composer.subject(who), composer.html(who), composer.text(who),
+                made[RenditionKind.page].content.decode(), composer.compose(who, now),
             )
             raise _Enough
     except _Enough:
@@ -83,15 +86,19 @@ def _reader(session: Session, address: str) -> Reader:
 def write(folder: Folder, made: Preview, place: Path) -> list[Path]:
     """Writes a preview into a folder, to look at without a network: index.html with its pictures, text, message."""
     place.mkdir(parents=True, exist_ok=True)
-    html = made.html
+    html, page = made.html, made.page
     with folder.reading() as session:
         for found in sorted(set(re.findall(re.escape(folder.config.base_url) + r"/pictures/([0-9a-f]{64})\.\w+", html))):
             picture = session.get(Picture, found)
             if picture is not None:
                 source = pictures.path(folder.pictures, picture)
                 shutil.copy(source, place / source.name)
-                html = html.replace(pictures.url(folder.config.base_url, picture), source.name)
-    files = {"index.html": html.encode(), "text.txt": made.text.encode(), "message.eml": made.message.data}
+                url = pictures.url(folder.config.base_url, picture)
+                html, page = html.replace(url, source.name), page.replace(url, source.name)
+    files = {
+        "index.html": html.encode(), "text.txt": made.text.encode(), "page.html": page.encode(),
+        "message.eml": made.message.data,
+    }
     for name, content in files.items():
         (place / name).write_bytes(content)
     return [place / name for name in files]

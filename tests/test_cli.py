@@ -461,9 +461,9 @@ class Nobody:
 class Refuses:
     """A mail server that takes no message."""
 
-    async def handle_MAIL(
+    async def handle_MAIL(  # noqa: N802 - aiosmtpd looks for it by this name
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
-    ) -> str:  # noqa: N802
+    ) -> str:
         return "550 5.7.1 no mail from you"
 
 

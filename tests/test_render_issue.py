@@ -257,7 +257,7 @@ BREAKING = st.sampled_from([
 ])
 
 
-@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(BREAKING | st.text(max_size=12), max_size=14).map("".join))
 def test_no_story_reaches_out_of_its_place(body: str) -> None:
     made = render(telling(body), TEMPLATES)

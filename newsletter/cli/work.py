@@ -37,10 +37,11 @@ def run(at: dt.datetime | None) -> None:
     folder = here()
     clock = clock_from(at)
     bell = Bell(folder, clock, _say)
+    asked = stop_on_signals()
     _say(f"running {', '.join(each.title for each in folder.config.publications.values())} from {folder.path}")
     bell.start()
     try:
-        send_for_ever(folder, clock)
+        send_for_ever(folder, clock, asked)
     finally:
         bell.stop()
     _say("stopped")
@@ -55,8 +56,9 @@ def work(at: dt.datetime | None) -> None:
     newsletter work
     """
     folder = here()
+    asked = stop_on_signals()
     _say(f"sending for {folder.path}")
-    send_for_ever(folder, clock_from(at))
+    send_for_ever(folder, clock_from(at), asked)
     _say("stopped")
 
 
@@ -68,13 +70,12 @@ def clock_from(at: dt.datetime | None) -> Callable[[], dt.datetime]:
     return lambda: at + dt.timedelta(seconds=time.monotonic() - began)
 
 
-def send_for_ever(folder: Folder, clock: Callable[[], dt.datetime]) -> None:
-    """Sends whatever becomes due until a signal asks to stop; outlives a database that is away for a while."""
+def send_for_ever(folder: Folder, clock: Callable[[], dt.datetime], asked: threading.Event) -> None:
+    """Sends whatever becomes due until it is asked to stop; outlives a database that is away for a while."""
     from sqlalchemy.exc import DBAPIError
 
     from newsletter.sender import Progress, Sender
 
-    asked = stop_on_signals()
     said = ""
 
     def show(progress: Progress) -> None:
