@@ -81,12 +81,14 @@ class Tree(HTMLParser):
         names = [name for name, _ in attrs]
         assert len(names) == len(set(names)), (tag, names)
         self.tags.append((tag, dict(attrs)))
+        # libxml2 leaves out the end of an empty item; HTML lets it (WHATWG §13.1.2.4).
+        if tag == "li" and self._open[-1] == "li":
+            self._open.pop()
         if tag not in self.VOID:
             self._open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
         assert self._open, tag
-        # libxml2 leaves out the end of an empty item; HTML lets it (WHATWG §13.1.2.4).
         if tag in ("ul", "ol") and self._open[-1] == "li":
             self._open.pop()
         assert self._open.pop() == tag
