@@ -23,9 +23,10 @@ from dataclasses import dataclass, field
 from newsletter import compose, deliveries
 from newsletter.compose import Composer
 from newsletter.deliveries import Claimed, Entry, Ledger
-from newsletter.errors import SubscriberMistake
+from newsletter.errors import Mistake, SubscriberMistake
 from newsletter.folder import Folder
-from newsletter.models import DeliveryState, Issue
+from newsletter.issues.states import enter
+from newsletter.models import DeliveryState, Issue, IssueState
 from newsletter.pool import Pool
 from newsletter.relays import (
     Closed,
@@ -92,7 +93,8 @@ class Sender:
     def run(self, *, stop: Callable[[], bool], forever: bool = False) -> Progress:
         """Sends until nothing can be done now (or for ever), or until `stop` says so; then finishes what is in the open.
 
-        Nothing can be done where nothing is due, or where no relay lets us in: `Progress.trouble` says which. A message that a relay is being given is waited for; one that was only announced goes back to the ledger.
+        Nothing can be done where nothing is due, or where no relay lets us in: `Progress.trouble` says which. A
+        message that a relay is being given is waited for; one that was only announced goes back to the ledger.
         """
         self._expire_the_dead()
         try:
@@ -111,6 +113,7 @@ class Sender:
 
     def _turn(self) -> bool:
         """Whether there was something that could be done now."""
+        self._stay_alive()
         self._claim()
         self._pool.grow(len(self._jobs))
         for conversation in self._pool.conversations:
@@ -121,13 +124,12 @@ class Sender:
             self._pool.hang_up()
             return False
         self._handle(self._pool.wait(PAUSE), fresh=True)
-        self._stay_alive()
         self._show(self.progress)
         return True
 
     def _stay_alive(self) -> None:
         """Renews the leases where no answer has come for long: a relay may take ten minutes over one."""
-        if time.monotonic() - self._renewed > RENEW:
+        if self._batches and time.monotonic() - self._renewed > RENEW:
             with self._ledger.turn():
                 self._ledger.renew(self.owner, self._clock())
             self._renewed = time.monotonic()
@@ -243,9 +245,21 @@ class Sender:
                 ended = Ended(job, Refused(str(mistake)))
                 self._write_down([], [("", ended)])
                 self._settle([("", ended)])
-                continue
-            return job
+            except Mistake as mistake:
+                self._jobs.appendleft(job)
+                self._pause(job.issue, str(mistake))
+            else:
+                return job
         return None
+
+    def _pause(self, number: int, why: str) -> None:
+        """Stops an issue whose messages can't be made, and lets the others go on."""
+        with self._folder.session() as session:
+            issue = session.get_one(Issue, number)
+            if issue.state is IssueState.sending:
+                enter(issue, IssueState.paused, self._clock(), why=why, next_look=None)
+        self._composers.pop(number, None)
+        self._let_go(lambda job: job.issue == number)
 
     def _composer(self, issue: int) -> Composer:
         if issue not in self._composers:

@@ -311,6 +311,32 @@ def test_a_paused_issue_stops_within_a_message_and_goes_on_where_it_stopped(issu
     assert issue_state(folder) is IssueState.sent
 
 
+def test_an_issue_whose_messages_can_not_be_made_is_paused_with_the_reason_and_others_go_on(issue: Any) -> None:
+    with MailServer() as server:
+        folder = issue(server, READERS[:3])
+        with folder.session() as session:
+            session.execute(update(Rendition).values(content=b"<p>\x02salary\x03</p>\n"))
+        send(folder)
+        assert not server.messages
+        with folder.reading() as session:
+            paused = session.scalars(select(Issue)).one()
+            assert paused.state is IssueState.paused
+            assert "[[salary]]" in paused.why
+            assert session.scalars(select(Batch)).one().owner is None
+    assert {state for state, _ in states(folder).values()} == {"queued"}
+
+
+def test_an_address_that_no_mail_server_could_take_fails_alone(issue: Any) -> None:
+    with MailServer() as server:
+        folder = issue(server, READERS[:3])
+        with folder.session() as session:
+            session.execute(update(Subscriber).where(Subscriber.name == "Reader01").values(address="no one"))
+        send(folder)
+        assert len(server.messages) == 2
+    assert states(folder)["no one"][0] == "failed"
+    assert issue_state(folder) is IssueState.sent
+
+
 def test_a_sender_that_is_told_to_stop_finishes_what_is_in_the_open_and_leaves_the_rest_queued(issue: Any) -> None:
     with MailServer() as server:
         folder = issue(server, READERS, connections=2)
