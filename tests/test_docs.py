@@ -11,6 +11,7 @@ import re
 import shlex
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tomllib
@@ -87,6 +88,15 @@ def supply(folder: Path) -> None:
     (folder / "readers.csv").write_text("Email,Name,Town\nkei@example.org,Kei,Kyoto\nnobody,,\n", encoding="utf-8")
 
 
+def trouble(folder: Path) -> None:
+    """What a person is needed for: a delivery that failed, and one of which nobody knows."""
+    with sqlite3.connect(folder / "newsletter.db") as database:
+        for state, subscriber in (("failed", 2), ("uncertain", 3)):
+            change = "UPDATE deliveries SET state = ?, reply = 'no answer' WHERE subscriber_id = ? AND state = 'sent'"
+            assert database.execute(change, (state, subscriber)).rowcount == 1
+    database.close()
+
+
 def type_in(line: str) -> int:
     """Types a line that begins with newsletter, in this process: its exit code."""
     words: list[str] = []
@@ -128,6 +138,8 @@ def test_every_command_in_the_readme_runs_as_it_is_written(
         for block in blocks():
             if block.file:
                 Path(block.file).write_text(block.text, encoding="utf-8")
+            if "delivery resolve" in block.text:
+                trouble(Path())
             for line in block.text.splitlines() if block.language == "sh" else ():
                 if line.startswith("newsletter"):
                     code = start_and_stop(line) if line in LONG else type_in(line)
@@ -142,6 +154,10 @@ def test_every_command_in_the_readme_runs_as_it_is_written(
                 else:
                     # The first needs no test; the second has its own, below.
                     assert line.startswith((". .venv/bin/activate", "python -m newsletter.migrations ")), line
+                    if line.startswith("newsletter delivery retry"):
+                        assert said.out == "1 delivery queued once more; a sender takes them.\n"
+                    if line.endswith("--sent --yes"):
+                        assert said.out == "1 delivery counted as sent.\n"
     finally:
         for each, handler in handlers.items():
             signal.signal(each, handler)

@@ -40,6 +40,10 @@ def test_premailer_by_itself_still_loses_them() -> None:
     assert "<!doctype" not in made
 
 
+def test_a_rule_that_is_important_stays_so_in_its_tag() -> None:
+    assert "margin:0 !important" in inlined(DARK, "p { margin: 0 !important; }")
+
+
 def test_the_doctype_is_kept() -> None:
     assert inlined(DARK, "p { margin: 0; }").startswith("<!doctype html><html")
 

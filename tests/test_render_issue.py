@@ -277,6 +277,13 @@ def test_no_story_reaches_out_of_its_place(body: str) -> None:
     assert "\x02" not in compose_like
 
 
+def test_words_that_look_like_our_own_marks_are_only_words() -> None:
+    made = render(telling("mergefieldx0z storyplacex1z [[name]]", headline="storyplacex1z storyplacexx1z"), TEMPLATES)
+    for kind in (HTML, PAGE, TEXT):
+        assert made[kind].count("mergefieldx0z storyplacex1z ") == 1
+        assert made[kind].count("storyplacex1z storyplacexx1z") >= 1
+
+
 def test_headlines_and_other_lines_are_text_and_nothing_else() -> None:
     nasty = '</h2></mj-text><script>alert(1)</script>{{ 7*7 }}{% raw %} "onload="x" \\ <mj-raw> [[x]]'
     edition = dataclasses.replace(

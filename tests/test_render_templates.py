@@ -109,6 +109,11 @@ def test_a_mistake_that_a_value_makes_is_placed_in_the_template_as_it_came_out(c
     assert found.line == line_with(folder, "issue.mjml", "<mjml lang")
 
 
+def test_an_endless_template_is_stopped_while_it_still_runs(change: Change) -> None:
+    folder = change("issue.txt", "In this issue", "{% for i in range(900000) %}more and more{% endfor %}{{ 1 / 0 }}")
+    assert "makes more than 2,000,000 characters" in str(mistake(folder, "issue.txt"))
+
+
 def test_an_endless_template_is_stopped(change: Change) -> None:
     folder = change("issue.txt", "In this issue", "{% for i in range(900000) %}more and more{% endfor %}")
     assert "makes more than 2,000,000 characters" in str(mistake(folder, "issue.txt"))

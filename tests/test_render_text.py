@@ -22,8 +22,10 @@ def test_lines_have_at_most_72_columns_and_nothing_is_lost() -> None:
     assert " ".join(lines).split() == text.split()
 
 
+@pytest.mark.parametrize("before", range(40))
 @pytest.mark.parametrize("text", ["日米同盟についての記事です。" * 12, "トヨタは「八十億ドル」を投資すると発表した。" * 8, "中文沒有空格的段落，標點符號不在行首。" * 9])
-def test_chinese_and_japanese_break_where_their_typesetters_would(text: str) -> None:
+def test_chinese_and_japanese_break_where_their_typesetters_would(text: str, before: int) -> None:
+    text = "日" * before + text
     lines = wrap(text)
     assert len(lines) > 2
     assert "".join(lines) == text
@@ -32,15 +34,24 @@ def test_chinese_and_japanese_break_where_their_typesetters_would(text: str) -> 
     assert all(wcswidth(line) > COLUMNS - 8 for line in lines[:-1])
 
 
+@pytest.mark.parametrize("before", range(40))
+def test_a_line_of_japanese_with_a_link_in_it_is_no_wider(before: int) -> None:
+    made = told("x" + "日" * before + "[発表](https://a.example/)した。" + "日" * 30)
+    assert max(wcswidth(line) for line in made.split("\n")) <= COLUMNS
+
+
 def test_korean_breaks_at_its_spaces() -> None:
     lines = wrap("한국어는 띄어쓰기를 하므로 낱말 사이에서만 줄이 바뀝니다. " * 5)
     assert all(wcswidth(line) <= COLUMNS for line in lines)
     assert " ".join(lines) == ("한국어는 띄어쓰기를 하므로 낱말 사이에서만 줄이 바뀝니다. " * 5).strip()
 
 
-def test_an_emoji_of_several_characters_is_never_parted() -> None:
-    family = "👩‍👩‍👧‍👦"
-    assert all(line.count(family) * len(family) == len(line) for line in wrap(family * 60))
+@pytest.mark.parametrize("before", range(9))
+@pytest.mark.parametrize("emoji", ["👩‍👩‍👧‍👦", "👍🏽", "か\u3099"])
+def test_an_emoji_of_several_characters_is_never_parted(emoji: str, before: int) -> None:
+    lines = wrap("日" * before + emoji * 60)
+    assert len(lines) > 1
+    assert all(line.lstrip("日").count(emoji) * len(emoji) == len(line.lstrip("日")) for line in lines)
 
 
 def test_a_no_break_space_is_not_broken_at() -> None:

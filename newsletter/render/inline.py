@@ -33,7 +33,7 @@ def inlined(html: str, css: str) -> str:
     try:
         made = _inliner()(
             body, css_text=css, allow_network=False, strip_important=False, disable_validation=True,
-            align_floating_images=False, cache_css_parsing=False, cssutils_logging_level=logging.CRITICAL,
+            align_floating_images=False, cssutils_logging_level=logging.CRITICAL,
             disable_basic_attributes=_KEPT,
         ).transform(pretty_print=False)
     # lxml, cssselect and cssutils, in whose errors nothing is common.

@@ -71,7 +71,7 @@ def wrap(text: str, width: int = COLUMNS, measure: Measure = columns) -> list[st
 
 def _pieces(word: str) -> Iterator[str]:
     """A word, parted where a line of Chinese or Japanese may break."""
-    if word.isascii() or columns(word) == len(word):
+    if word.isascii() or all(wcwidth(letter) < 2 for letter in word):
         yield word
         return
     begun = 0
@@ -83,7 +83,7 @@ def _pieces(word: str) -> Iterator[str]:
 
 
 def _may_break(before: str, after: str) -> bool:
-    if after in _NOT_FIRST or before in _NOT_LAST or "\u200d" in (before, after) or wcwidth(after) < 1:
+    if after in _NOT_FIRST or before in _NOT_LAST or "\u200d" in (before, after):
         return False
     if _GLUE in (before, after) or "\u00a0" in (before, after) or "\U0001f3fb" <= after <= "\U0001f3ff":
         return False
