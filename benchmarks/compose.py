@@ -19,7 +19,9 @@ from newsletter.compose import Composer, Content, Reader
 from newsletter.tokens import Keys
 
 NOW = dt.datetime(2023, 11, 14, 14, tzinfo=dt.UTC)
-PARAGRAPH = "<p>" + "Some <b>words</b> in a paragraph that goes on – with a “quote” and a good deal more. " * 8 + "</p>\n"
+PARAGRAPH = (
+    "<p>" + "Some <b>words</b> in a paragraph that goes on – with a “quote” and a good deal more. " * 8 + "</p>\n"
+)
 HTML = (
     "<!doctype html><html><body><p>Dear \x02name|reader\x03 of \x02city\x03, plan \x02plan\x03,</p>\n"
     + PARAGRAPH * 53

@@ -33,7 +33,7 @@ lists = ["digest"]
 cadence = {{ anchor = 2023-11-14 }}
 """
 
-WORDS = ["Amber", "Basil", "Clover", "Ölive", "楓", "قمر", "ดาว", "O'J., \"J\"", "Fern"]
+WORDS = ["Amber", "Basil", "Clover", "Ölive", "楓", "قمر", "ดาว", 'O\'J., "J"', "Fern"]
 
 
 def main(rows: int, url: str) -> None:
@@ -47,10 +47,16 @@ def main(rows: int, url: str) -> None:
             write = csv.writer(file).writerow
             write(["Email Address", "First Name", "Last Name", "City", "MEMBER_RATING", "OPTIN_TIME"])
             for number in range(rows):
-                write([
-                    f"{chance.choice('abcdefgh')}.reader{number}@example{number % 97}.org", chance.choice(WORDS),
-                    f"{chance.randrange(10**6)}", chance.choice(WORDS), 3, "2021-04-05 06:07:08",
-                ])
+                write(
+                    [
+                        f"{chance.choice('abcdefgh')}.reader{number}@example{number % 97}.org",
+                        chance.choice(WORDS),
+                        f"{chance.randrange(10**6)}",
+                        chance.choice(WORDS),
+                        3,
+                        "2021-04-05 06:07:08",
+                    ]
+                )
         engine = database.open_database(url, folder)
         database.upgrade(engine)
         engine.dispose()
@@ -72,7 +78,10 @@ def main(rows: int, url: str) -> None:
 
 def command(folder: Path, *words: str) -> None:
     subprocess.run(
-        [sys.executable, "-m", "newsletter", *words], cwd=folder, check=True, stdout=subprocess.DEVNULL,
+        [sys.executable, "-m", "newsletter", *words],
+        cwd=folder,
+        check=True,
+        stdout=subprocess.DEVNULL,
     )
 
 

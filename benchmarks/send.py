@@ -38,7 +38,9 @@ lists = ["alliance-digest"]
 anchor = 2023-11-14
 """
 NOW = dt.datetime(2023, 11, 14, 14, 0, tzinfo=dt.UTC)
-PARAGRAPH = "<p>" + "Some <b>words</b> in a paragraph that goes on – with a “quote” and a good deal more. " * 8 + "</p>\n"
+PARAGRAPH = (
+    "<p>" + "Some <b>words</b> in a paragraph that goes on – with a “quote” and a good deal more. " * 8 + "</p>\n"
+)
 
 
 def fill(path: Path, readers: int) -> None:
@@ -49,38 +51,80 @@ def fill(path: Path, readers: int) -> None:
     from newsletter import audience, database
     from newsletter.folder import open_folder
     from newsletter.models import (
-        Issue, IssueState, List, Rendition, RenditionKind, Subscriber, Subscription, SubscriptionState,
+        Issue,
+        IssueState,
+        List,
+        Rendition,
+        RenditionKind,
+        Subscriber,
+        Subscription,
+        SubscriptionState,
     )
 
     folder = open_folder(path, checked=False)
     database.upgrade(folder.engine)
-    html = "<!doctype html><html><body><p>Dear \x02name|reader\x03 of \x02city\x03, plan \x02plan\x03,</p>\n" + PARAGRAPH * 41
+    html = (
+        "<!doctype html><html><body><p>Dear \x02name|reader\x03 of \x02city\x03, plan \x02plan\x03,</p>\n"
+        + PARAGRAPH * 41
+    )
     html += '<p>\x02address\x03 since \x02joined\x03 <a href="\x02unsubscribe_url\x03">Leave</a></p></body></html>\n'
-    text = "Dear \x02name|reader\x03,\n\n" + ("Words in a line of about seventy characters, as a text part has them.\n" * 70)
+    text = "Dear \x02name|reader\x03,\n\n" + (
+        "Words in a line of about seventy characters, as a text part has them.\n" * 70
+    )
     with folder.session() as session:
         session.add(List(id=1, slug="alliance-digest", title="Digest"))
-        session.add(Issue(
-            id=1, publication="digest", slot=NOW.date(), state=IssueState.sending, since=NOW, deadline=NOW, approve_by=NOW,
-            sends=NOW, volume=2, number=21, date=NOW.date(), subject="US-Japan Alliance Digest 2.21",
-        ))
+        session.add(
+            Issue(
+                id=1,
+                publication="digest",
+                slot=NOW.date(),
+                state=IssueState.sending,
+                since=NOW,
+                deadline=NOW,
+                approve_by=NOW,
+                sends=NOW,
+                volume=2,
+                number=21,
+                date=NOW.date(),
+                subject="US-Japan Alliance Digest 2.21",
+            )
+        )
         session.flush()
         for kind, content in ((RenditionKind.html, html), (RenditionKind.text, text)):
             session.add(Rendition(issue_id=1, kind=kind, content=content.encode(), sha256="", made=NOW))
     with Session(folder.engine) as session, session.begin():
         for start in range(1, readers + 1, 20000):
             some = range(start, min(start + 20000, readers + 1))
-            session.execute(insert(Subscriber), [
-                {
-                    "id": i, "address": f"reader{i}@example{i % 50}.org", "address_key": f"reader{i}@example{i % 50}.org",
-                    "fingerprint": f"{i:032x}", "name": f"Reader Number {i}", "created": NOW,
-                    "attributes": {"first_name": f"Reader{i}", "city": "Tokyo", "plan": "member"}, "language": "",
-                }
-                for i in some
-            ])
-            session.execute(insert(Subscription), [
-                {"subscriber_id": i, "list_id": 1, "state": SubscriptionState.active, "since": NOW, "joined": NOW, "why": ""}
-                for i in some
-            ])
+            session.execute(
+                insert(Subscriber),
+                [
+                    {
+                        "id": i,
+                        "address": f"reader{i}@example{i % 50}.org",
+                        "address_key": f"reader{i}@example{i % 50}.org",
+                        "fingerprint": f"{i:032x}",
+                        "name": f"Reader Number {i}",
+                        "created": NOW,
+                        "attributes": {"first_name": f"Reader{i}", "city": "Tokyo", "plan": "member"},
+                        "language": "",
+                    }
+                    for i in some
+                ],
+            )
+            session.execute(
+                insert(Subscription),
+                [
+                    {
+                        "subscriber_id": i,
+                        "list_id": 1,
+                        "state": SubscriptionState.active,
+                        "since": NOW,
+                        "joined": NOW,
+                        "why": "",
+                    }
+                    for i in some
+                ],
+            )
     began = time.perf_counter()
     with folder.session() as session:
         audience.freeze(session, session.get_one(Issue, 1), ["alliance-digest"], NOW)
@@ -124,13 +168,16 @@ def main() -> None:
                     CONFIG.format(port=sink.port, connections=asked.connections, database=asked.database)
                 )
                 fill(path, asked.readers)
-                done = subprocess.run([sys.executable, __file__, "--send", folder], capture_output=True, text=True, check=True)
+                done = subprocess.run(
+                    [sys.executable, __file__, "--send", folder], capture_output=True, text=True, check=True
+                )
                 told = json.loads(done.stdout)
                 took = sink.counts()
                 assert took["whole"] == asked.readers == told["counts"]["sent"], (took, told)
                 assert took["broken"] == 0
                 print(
-                    f"{asked.readers / told['seconds']:>8,.0f} messages/s   {1000 * told['cpu'] / asked.readers:.3f} CPU-s per 1,000"
+                    f"{asked.readers / told['seconds']:>8,.0f} messages/s"
+                    f"   {1000 * told['cpu'] / asked.readers:.3f} CPU-s per 1,000"
                     f"   {told['peak_mb']:.0f} MB   {took['octets'] / asked.readers / 1000:.1f} KB each"
                 )
 

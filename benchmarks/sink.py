@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from types import TracebackType
+from typing import Self
 
 GREETING = b"220 sink ESMTP\r\n"
 EHLO = b"250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-ENHANCEDSTATUSCODES\r\n250 SIZE 52428800\r\n"
@@ -41,7 +42,9 @@ class Connection:
                     self.scanned = len(self.buffer)
                     return b"".join(out)
                 boundary = BOUNDARY.search(self.buffer, 0, 4096)
-                whole = boundary and self.recipients == 1 and self.buffer.endswith(b"\r\n--" + boundary[1] + b"--", 0, end)
+                whole = (
+                    boundary and self.recipients == 1 and self.buffer.endswith(b"\r\n--" + boundary[1] + b"--", 0, end)
+                )
                 counts["whole" if whole else "broken"] += 1
                 counts["octets"] += end
                 del self.buffer[: end + 5]
@@ -115,7 +118,9 @@ class Sink:
     """The sink in a process of its own: `port`, and `counts()` since the last asking."""
 
     def __init__(self) -> None:
-        self.process = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         assert self.process.stdout is not None
         self.port = int(self.process.stdout.readline())
 
@@ -126,10 +131,12 @@ class Sink:
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
 
-    def __enter__(self) -> Sink:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait(10)

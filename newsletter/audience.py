@@ -58,8 +58,11 @@ def freeze(session: Session, issue: Issue, lists: Sequence[str], now: dt.datetim
     ids = _list_ids(session, lists)
     due = _due(ids).subquery()
     rows = select(
-        literal(issue.id), due.c.subscriber_id, literal(DeliveryState.queued, Delivery.state.type),
-        literal(now, Delivery.since.type), literal(0),
+        literal(issue.id),
+        due.c.subscriber_id,
+        literal(DeliveryState.queued, Delivery.state.type),
+        literal(now, Delivery.since.type),
+        literal(0),
     ).order_by(due.c.subscriber_id)
     columns = ["issue_id", "subscriber_id", "state", "since", "tries"]
     session.flush()
@@ -74,13 +77,15 @@ def freeze(session: Session, issue: Issue, lists: Sequence[str], now: dt.datetim
 
 
 def _list_ids(session: Session, lists: Sequence[str]) -> list[int]:
-    found = {row.slug: row.id for row in session.execute(
-        select(List.slug, List.id).where(List.slug.in_(lists), List.retired.is_(None))
-    )}
+    found = {
+        row.slug: row.id
+        for row in session.execute(select(List.slug, List.id).where(List.slug.in_(lists), List.retired.is_(None)))
+    }
     for slug in lists:
         if slug not in found:
             raise ListMistake(
-                f'there is no list "{slug}"', where="config.toml",
+                f'there is no list "{slug}"',
+                where="config.toml",
                 remedy=f"Describe it in lists/{slug}.toml and run: newsletter list apply.",
             )
     return list(found.values())
@@ -103,16 +108,19 @@ def _due(ids: list[int]) -> Select[int]:
 
 def _adds_up(session: Session, ids: list[int], due: int) -> Audience:
     on_lists = Subscription.list_id.in_(ids)
-    by_state = {state: n for state, n in session.execute(
-        select(Subscription.state, func.count()).where(on_lists).group_by(Subscription.state)
-    )}
-    suppressed = {f"suppressed: {reason.value}": n for reason, n in session.execute(
-        select(Suppression.reason, func.count())
-        .join(Subscriber, Subscriber.fingerprint == Suppression.fingerprint)
-        .join(Subscription, Subscription.subscriber_id == Subscriber.id)
-        .where(on_lists, Subscription.state == SubscriptionState.active)
-        .group_by(Suppression.reason)
-    )}
+    by_state = dict(
+        session.execute(select(Subscription.state, func.count()).where(on_lists).group_by(Subscription.state))
+    )
+    suppressed = {
+        f"suppressed: {reason.value}": n
+        for reason, n in session.execute(
+            select(Suppression.reason, func.count())
+            .join(Subscriber, Subscriber.fingerprint == Suppression.fingerprint)
+            .join(Subscription, Subscription.subscriber_id == Subscriber.id)
+            .where(on_lists, Subscription.state == SubscriptionState.active)
+            .group_by(Suppression.reason)
+        )
+    }
     active = by_state.get(SubscriptionState.active, 0)
     excluded = {
         "on another list too": active - sum(suppressed.values()) - due,
@@ -128,11 +136,16 @@ def _cut_into_batches(session: Session, issue: int, now: dt.datetime) -> None:
     while first is not None:
         # The next cut, by the ledger's key alone: no window function has to sort a million rows for it.
         following = session.scalar(
-            select(Delivery.subscriber_id).where(Delivery.issue_id == issue, Delivery.subscriber_id >= first)
-            .order_by(Delivery.subscriber_id).offset(BATCH).limit(1)
+            select(Delivery.subscriber_id)
+            .where(Delivery.issue_id == issue, Delivery.subscriber_id >= first)
+            .order_by(Delivery.subscriber_id)
+            .offset(BATCH)
+            .limit(1)
         )
-        last = following - 1 if following is not None else session.scalar(
-            select(func.max(Delivery.subscriber_id)).where(Delivery.issue_id == issue)
+        last = (
+            following - 1
+            if following is not None
+            else session.scalar(select(func.max(Delivery.subscriber_id)).where(Delivery.issue_id == issue))
         )
         session.execute(insert(Batch).values(issue_id=issue, first=first, last=last, due=now))
         first = following

@@ -124,7 +124,10 @@ def _slot(cadence: Cadence, date: dt.date) -> Slot:
     deadline = min(_instant(date, before(cadence.copy_deadline), where), approve_by)
     reminders = ((text, _instant(date, before(text), where)) for text in cadence.reminders)
     return Slot(
-        date=date, deadline=deadline, approve_by=approve_by, sends=sends,
+        date=date,
+        deadline=deadline,
+        approve_by=approve_by,
+        sends=sends,
         reminders=tuple(sorted(reminders, key=itemgetter(1))),
     )
 
@@ -165,7 +168,10 @@ def _regular(cadence: Cadence, after: dt.date) -> Iterator[dt.date]:
         return
     monthly = unit == "months"
     trigger = CalendarIntervalTrigger(
-        **{unit: count}, hour=12, timezone=dt.UTC, end_date=LAST,
+        **{unit: count},
+        hour=12,
+        timezone=dt.UTC,
+        end_date=LAST,
         # Counted from the first, which every month has; the day is put back below.
         start_date=start.replace(day=1) if monthly else start,
     )

@@ -73,11 +73,14 @@ class Message:
 def for_issue(session: Session, folder: Folder, issue: Issue, now: dt.datetime) -> Composer:
     """The composer of an issue that has been assembled and rendered. IssueMistake if it hasn't."""
     slug, publication = folder.publication(issue.publication)
-    made = {row.kind: row.content.decode() for row in session.scalars(
-        select(Rendition).where(
-            Rendition.issue_id == issue.id, Rendition.kind.in_([RenditionKind.html, RenditionKind.text])
+    made = {
+        row.kind: row.content.decode()
+        for row in session.scalars(
+            select(Rendition).where(
+                Rendition.issue_id == issue.id, Rendition.kind.in_([RenditionKind.html, RenditionKind.text])
+            )
         )
-    )}
+    }
     if len(made) < 2 or issue.volume is None or issue.number is None:
         raise IssueMistake("the issue hasn't been rendered yet", remedy="It is when it is assembled.")
     content = Content(
@@ -90,7 +93,9 @@ def for_issue(session: Session, folder: Folder, issue: Issue, now: dt.datetime) 
 class Composer:
     """Makes the messages of one issue. `compose` is a pure function of the reader and the moment."""
 
-    def __init__(self, content: Content, publication: Publication, base_url: str, names: frozenset[str], keys: Keys) -> None:
+    def __init__(
+        self, content: Content, publication: Publication, base_url: str, names: frozenset[str], keys: Keys
+    ) -> None:
         # No line of an inbox is broken by a space, and one that isn't ASCII would have the whole line encoded.
         content = replace(content, subject=content.subject.replace("\u00a0", " "))
         self._content = content
@@ -103,8 +108,10 @@ class Composer:
         self._html = fields.nodes(content.html, names)
         self._conditions = tuple(dict.fromkeys((*fields.conditions(self._text), *fields.conditions(self._html))))
         self._variants: dict[tuple[bool, ...], _Variant] = {}
-        self._same_subject = b"" if any(not isinstance(node, str) for node in self._subject) else headers.words(
-            "Subject", content.subject
+        self._same_subject = (
+            b""
+            if any(not isinstance(node, str) for node in self._subject)
+            else headers.words("Subject", content.subject)
         )
         sender = headers.wire_address(publication.sender)
         self._domain = sender.rpartition("@")[2]
@@ -136,15 +143,17 @@ class Composer:
         variant = self._variant(reader, token)
         recipient = headers.wire_address(reader.address)
         segments = variant.segments[:]
-        segments[0] = b"".join((
-            headers.mailbox("To", reader.name, recipient),
-            self._same_subject or headers.words("Subject", fields.fill(self._subject, self._values(reader, token))),
-            self._date_header(now),
-            f"Message-ID: <{self._keys.message(issue, reader.subscriber)}@{self._domain}>\r\n"
-            f"List-Unsubscribe: <{self._base_url}/leave/{token}>,"
-            f" <mailto:{self._bounces}?subject=unsubscribe%20{token}>\r\n".encode(),
-            self._constant,
-        ))
+        segments[0] = b"".join(
+            (
+                headers.mailbox("To", reader.name, recipient),
+                self._same_subject or headers.words("Subject", fields.fill(self._subject, self._values(reader, token))),
+                self._date_header(now),
+                f"Message-ID: <{self._keys.message(issue, reader.subscriber)}@{self._domain}>\r\n"
+                f"List-Unsubscribe: <{self._base_url}/leave/{token}>,"
+                f" <mailto:{self._bounces}?subject=unsubscribe%20{token}>\r\n".encode(),
+                self._constant,
+            )
+        )
         for encode, name, fallback, places in variant.slots:
             encoded = encode(self._getters[name](reader, token) or fallback)
             for place in places:
@@ -152,9 +161,11 @@ class Composer:
         return Message(f"{self._bounce_local}+{token}@{self._bounce_domain}", recipient, b"".join(segments))
 
     def _variant(self, reader: Reader, token: str) -> _Variant:
-        key = tuple([
-            condition.holds(self._getters[condition.name](reader, token)) for condition in self._conditions
-        ]) if self._conditions else ()
+        key = (
+            tuple([condition.holds(self._getters[condition.name](reader, token)) for condition in self._conditions])
+            if self._conditions
+            else ()
+        )
         variant = self._variants.get(key)
         if variant is None:
             variant = _Variant(self._boundary, self._text, self._html, self._values(reader, token))

@@ -279,11 +279,17 @@ def decode(text: str, path: Path) -> Config:
             raise wrong(f"{key}.min_stories", f"it is more than max_stories ({publication.max_stories})")
         for name in re.findall(r"\{([^{}]*)\}", publication.subject):
             if name not in SUBJECT_NAMES:
-                raise wrong(f"{key}.subject", f"there is no {{{name}}}; there is {', '.join(f'{{{n}}}' for n in SUBJECT_NAMES)}")
+                raise wrong(
+                    f"{key}.subject", f"there is no {{{name}}}; there is {', '.join(f'{{{n}}}' for n in SUBJECT_NAMES)}"
+                )
         for name in ("sender", "reply_to", "bounces"):
             value = getattr(publication, name)
-            if value and not re.match(r"^[^@\s<>,;:\"()\[\]\\\x00-\x1f]+@[^@\s<>,;:\"()\[\]\\]+\.[^@\s<>,;:\"()\[\]\\]+$", value):
-                raise wrong(f"{key}.{name}", f'"{value}" is not an address; write it as "digest@example.org", without a name')
+            if value and not re.match(
+                r"^[^@\s<>,;:\"()\[\]\\\x00-\x1f]+@[^@\s<>,;:\"()\[\]\\]+\.[^@\s<>,;:\"()\[\]\\]+$", value
+            ):
+                raise wrong(
+                    f"{key}.{name}", f'"{value}" is not an address; write it as "digest@example.org", without a name'
+                )
         for name in ("title", "publisher", "postal_address", "sender_name", "list_id", "subject"):
             if re.search(r"[\x00-\x1f\x7f-\x9f]", getattr(publication, name)):
                 raise wrong(f"{key}.{name}", "it holds a line break or a control character")

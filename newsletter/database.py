@@ -30,7 +30,7 @@ def open_database(url: str, beside: Path) -> Engine:
         except KeyError:
             raise DatabaseMistake(
                 f"the environment has no {url[1:]}, which config.toml names for the database",
-                remedy=f"Set it to an SQLAlchemy URL such as postgresql://user@host/name.",
+                remedy="Set it to an SQLAlchemy URL such as postgresql://user@host/name.",
             ) from None
     try:
         parsed = make_url(url)
@@ -39,8 +39,12 @@ def open_database(url: str, beside: Path) -> Engine:
         if parsed.get_backend_name() == "sqlite":
             if parsed.database and parsed.database != ":memory:":
                 parsed = parsed.set(database=str(beside / parsed.database))
-            engine = create_engine(parsed, connect_args={"timeout": 30, "autocommit": sqlite3.LEGACY_TRANSACTION_CONTROL}
-                                   if hasattr(sqlite3, "LEGACY_TRANSACTION_CONTROL") else {"timeout": 30})
+            engine = create_engine(
+                parsed,
+                connect_args={"timeout": 30, "autocommit": sqlite3.LEGACY_TRANSACTION_CONTROL}
+                if hasattr(sqlite3, "LEGACY_TRANSACTION_CONTROL")
+                else {"timeout": 30},
+            )
             event.listen(engine, "connect", _sqlite_connect)
             event.listen(engine, "begin", _sqlite_begin)
             return engine
@@ -93,7 +97,8 @@ def check(engine: Engine) -> None:
         return
     if found is None or found < wanted:
         raise DatabaseMistake(
-            "the database has no tables yet" if found is None
+            "the database has no tables yet"
+            if found is None
             else f"the database is of version {found}, this program wants {wanted}",
             remedy="Bring it up to date: newsletter db upgrade.",
         )
@@ -128,6 +133,7 @@ def reached(engine: Engine) -> Iterator[None]:
         where = engine.url.database if engine.dialect.name == "sqlite" else engine.url.render_as_string()
         words = str(error.orig).strip().splitlines()
         raise DatabaseMistake(
-            f"the database can't be used: {words[0] if words else type(error.orig).__name__}", where=where,
+            f"the database can't be used: {words[0] if words else type(error.orig).__name__}",
+            where=where,
             remedy="Check `database` in config.toml, and that the file or the server can be reached from here.",
         ) from None

@@ -37,26 +37,40 @@ def check(folder: Folder) -> list[Finding]:
             whole = said == ["ok"]
             findings.append(Finding(whole, "the file is whole" if whole else f"the file is damaged: {said[0]}"))
             dangling = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
-            findings.append(Finding(
-                not dangling, "every row points to one that is there" if not dangling
-                else f"{len(dangling)} rows point to one that isn't there, first in {dangling[0][0]}",
-            ))
+            findings.append(
+                Finding(
+                    not dangling,
+                    "every row points to one that is there"
+                    if not dangling
+                    else f"{len(dangling)} rows point to one that isn't there, first in {dangling[0][0]}",
+                )
+            )
         else:
             said = [str(connection.exec_driver_sql("SHOW server_version").scalar())]
             findings.append(Finding(well=True, sentence=f"PostgreSQL {said[0]} answers"))
         for issue in session.scalars(select(Issue).where(Issue.started.is_not(None)).order_by(Issue.id)):
             due = (issue.candidates or 0) - sum((issue.excluded or {}).values())
             rows = session.scalar(select(func.count()).select_from(Delivery).where(Delivery.issue_id == issue.id)) or 0
-            covered = session.scalar(
-                select(func.count()).select_from(Delivery)
-                .join(Batch, (Batch.issue_id == Delivery.issue_id) & Delivery.subscriber_id.between(Batch.first, Batch.last))
-                .where(Delivery.issue_id == issue.id)
-            ) or 0
+            covered = (
+                session.scalar(
+                    select(func.count())
+                    .select_from(Delivery)
+                    .join(
+                        Batch,
+                        (Batch.issue_id == Delivery.issue_id) & Delivery.subscriber_id.between(Batch.first, Batch.last),
+                    )
+                    .where(Delivery.issue_id == issue.id)
+                )
+                or 0
+            )
             well = due == rows == covered
-            findings.append(Finding(
-                well, f"{issues.name(issue)}: {due:,} were due, {rows:,} deliveries are on record"
-                + ("" if covered == rows else f", {covered:,} of them where a sender looks"),
-            ))
+            findings.append(
+                Finding(
+                    well,
+                    f"{issues.name(issue)}: {due:,} were due, {rows:,} deliveries are on record"
+                    + ("" if covered == rows else f", {covered:,} of them where a sender looks"),
+                )
+            )
     return findings
 
 
@@ -68,7 +82,8 @@ def backup(folder: Folder, file: Path) -> int:
     url = folder.engine.url
     if folder.engine.dialect.name != "sqlite":
         raise DatabaseMistake(
-            "this copies SQLite only", remedy=f"Use PostgreSQL's own: pg_dump --format=custom --file={file} {url.database}"
+            "this copies SQLite only",
+            remedy=f"Use PostgreSQL's own: pg_dump --format=custom --file={file} {url.database}",
         )
     database.check(folder.engine)
     if file.exists():
@@ -77,7 +92,7 @@ def backup(folder: Folder, file: Path) -> int:
     part.unlink(missing_ok=True)
     try:
         with database.reached(folder.engine), folder.reading() as session:
-            source = cast(sqlite3.Connection, session.connection().connection.dbapi_connection)
+            source = cast("sqlite3.Connection", session.connection().connection.dbapi_connection)
             target = sqlite3.connect(part)
             try:
                 source.backup(target)

@@ -89,12 +89,15 @@ def claim(session: Session, owner: str, now: dt.datetime) -> Claimed | None:
     What a lost owner had begun becomes uncertain: its final dot may have left.
     """
     batch = session.scalar(
-        select(Batch).join(Issue, Issue.id == Batch.issue_id)
+        select(Batch)
+        .join(Issue, Issue.id == Batch.issue_id)
         .where(
-            Issue.state == IssueState.sending, Batch.due <= now,
+            Issue.state == IssueState.sending,
+            Batch.due <= now,
             Batch.owner.is_(None) | (Batch.until < now),
         )
-        .order_by(Batch.due, Batch.issue_id, Batch.first).limit(1)
+        .order_by(Batch.due, Batch.issue_id, Batch.first)
+        .limit(1)
         .with_for_update(skip_locked=True, of=Batch)
     )
     if batch is None:
@@ -111,7 +114,8 @@ def doubt(session: Session, batch: Batch, why: str, now: dt.datetime) -> None:
     session.execute(
         update(Delivery)
         .where(
-            Delivery.issue_id == batch.issue_id, Delivery.subscriber_id.between(batch.first, batch.last),
+            Delivery.issue_id == batch.issue_id,
+            Delivery.subscriber_id.between(batch.first, batch.last),
             Delivery.state == DeliveryState.submitting,
         )
         .values(state=DeliveryState.uncertain, since=now, reply=why, next_look=None)
@@ -132,11 +136,14 @@ def give_back(session: Session, batch: Claimed, owner: str, now: dt.datetime) ->
     """Ends a claim. The batch is due again when the first of its open deliveries is; never, if it has none."""
     here = (Delivery.issue_id == batch.issue) & Delivery.subscriber_id.between(batch.first, batch.last)
     queued = session.scalar(select(func.count()).where(here, Delivery.state == DeliveryState.queued))
-    again = now if queued else session.scalar(
-        select(func.min(Delivery.next_look)).where(here, Delivery.state == DeliveryState.deferred)
+    again = (
+        now
+        if queued
+        else session.scalar(select(func.min(Delivery.next_look)).where(here, Delivery.state == DeliveryState.deferred))
     )
     session.execute(
-        update(Batch).where(Batch.issue_id == batch.issue, Batch.first == batch.first, Batch.owner == owner)
+        update(Batch)
+        .where(Batch.issue_id == batch.issue, Batch.first == batch.first, Batch.owner == owner)
         .values(owner=None, until=None, due=again)
     )
 
@@ -146,11 +153,15 @@ def finish(session: Session, issue: int, now: dt.datetime) -> bool:
     row = session.scalar(select(Issue).where(Issue.id == issue).with_for_update())
     if row is None or row.state is not IssueState.sending:
         return False
-    if session.scalar(select(func.count()).where(Batch.issue_id == issue, Batch.due.is_not(None) | Batch.owner.is_not(None))):
+    if session.scalar(
+        select(func.count()).where(Batch.issue_id == issue, Batch.due.is_not(None) | Batch.owner.is_not(None))
+    ):
         return False
     row.state, row.why, row.since, row.next_look, row.finished = IssueState.sent, "", now, None, now
     session.execute(
-        update(Draft).where(Draft.issue_id == issue, Draft.state == DraftState.placed).values(state=DraftState.published, changed=now)
+        update(Draft)
+        .where(Draft.issue_id == issue, Draft.state == DraftState.placed)
+        .values(state=DraftState.published, changed=now)
     )
     session.flush()
     return True
@@ -169,13 +180,13 @@ class Ledger:
     def __init__(self, engine: Engine) -> None:
         self._postgres = engine.dialect.name == "postgresql"
         self._pooled = engine.raw_connection()
-        self._driver = cast(Any, self._pooled.dbapi_connection)
+        self._driver = cast("Any", self._pooled.dbapi_connection)
         self._cursor = self._driver.cursor()
         here = "issue_id = ? AND subscriber_id = ?"
         among = "subscriber_id = ANY(?)" if self._postgres else "subscriber_id IN (SELECT value FROM json_each(?))"
         self._begin = self._words(
-            "UPDATE deliveries SET state = 'submitting', since = ?, tries = tries + 1, first_try = COALESCE(first_try, ?),"
-            f" relay = ?, reply = NULL, next_look = NULL WHERE issue_id = ? AND {among}"
+            "UPDATE deliveries SET state = 'submitting', since = ?, tries = tries + 1,"
+            f" first_try = COALESCE(first_try, ?), relay = ?, reply = NULL, next_look = NULL WHERE issue_id = ? AND {among}"
             " AND state IN ('queued', 'deferred') RETURNING subscriber_id"
         )
         self._answered = self._words(
@@ -271,7 +282,8 @@ class Ledger:
         moment = self._moment(now)
         begun = [
             (entry.state.value, moment, self._moment(entry.next_look), entry.reply, entry.issue, entry.subscriber)
-            for entry in entries if entry.begun
+            for entry in entries
+            if entry.begun
         ]
         refused = [entry for entry in entries if not entry.begun]
         if begun:
@@ -279,13 +291,22 @@ class Ledger:
         if again := [(entry.issue, entry.subscriber) for entry in refused if entry.tries]:
             self._cursor.executemany(self._keep, again)
         if refused:
-            self._cursor.executemany(self._refused, [
-                (
-                    entry.state.value, moment, self._moment(entry.next_look), entry.reply, moment, relay,
-                    entry.issue, entry.subscriber,
-                )
-                for entry in refused
-            ])
+            self._cursor.executemany(
+                self._refused,
+                [
+                    (
+                        entry.state.value,
+                        moment,
+                        self._moment(entry.next_look),
+                        entry.reply,
+                        moment,
+                        relay,
+                        entry.issue,
+                        entry.subscriber,
+                    )
+                    for entry in refused
+                ],
+            )
 
 
 def _aware(moment: Any) -> dt.datetime | None:
@@ -295,7 +316,9 @@ def _aware(moment: Any) -> dt.datetime | None:
     return made if made.tzinfo else made.replace(tzinfo=dt.UTC)
 
 
-def next_try(sending: Sending, tries: int, first_try: dt.datetime, now: dt.datetime, chance: float) -> dt.datetime | None:
+def next_try(
+    sending: Sending, tries: int, first_try: dt.datetime, now: dt.datetime, chance: float
+) -> dt.datetime | None:
     """When a delivery is tried again after its nth try was deferred; None when it has been long enough.
 
     `chance` from 0 to 1 spreads it a tenth to either side, so that what was refused together doesn't return together.
@@ -307,6 +330,6 @@ def next_try(sending: Sending, tries: int, first_try: dt.datetime, now: dt.datet
 
 def tally(session: Session, issue: int) -> dict[DeliveryState, int]:
     """How many deliveries of an issue are in each state; states without any are left out."""
-    return {state: n for state, n in session.execute(
-        select(Delivery.state, func.count()).where(Delivery.issue_id == issue).group_by(Delivery.state)
-    )}
+    return dict(
+        session.execute(select(Delivery.state, func.count()).where(Delivery.issue_id == issue).group_by(Delivery.state))
+    )

@@ -21,8 +21,13 @@ from newsletter.models import Attempt, Batch, Delivery, DeliveryState, Issue, Is
 from newsletter.subscribers import find, reached
 
 TROUBLE = (
-    DeliveryState.uncertain, DeliveryState.failed, DeliveryState.deferred, DeliveryState.submitting,
-    DeliveryState.queued, DeliveryState.skipped, DeliveryState.sent,
+    DeliveryState.uncertain,
+    DeliveryState.failed,
+    DeliveryState.deferred,
+    DeliveryState.submitting,
+    DeliveryState.queued,
+    DeliveryState.skipped,
+    DeliveryState.sent,
 )
 """The order in which a person wants to see them."""
 
@@ -120,9 +125,12 @@ def retry(session: Session, publication: Publication, issue: Issue, which: Which
     states = which.states or (DeliveryState.failed,)
     if wrong := [state.value for state in states if state not in allowed]:
         raise DeliveryMistake(
-            f"{wrong[0]} deliveries are not tried again", remedy="Only failed and deferred ones are; uncertain ones: delivery resolve."
+            f"{wrong[0]} deliveries are not tried again",
+            remedy="Only failed and deferred ones are; uncertain ones: delivery resolve.",
         )
-    return _again(session, publication, issue, Which(states, which.search, which.domain, which.reply, which.addresses), now)
+    return _again(
+        session, publication, issue, Which(states, which.search, which.domain, which.reply, which.addresses), now
+    )
 
 
 def resolve(
@@ -139,17 +147,19 @@ def resolve(
     ids = _ids(session, issue, only)
     for some in _chunks(ids):
         session.execute(
-            update(Delivery).where(_these(issue, some), Delivery.state == DeliveryState.uncertain).values(
-                state=DeliveryState.sent, since=now, reply=func.coalesce(Delivery.reply, "") + f"; counted as sent by {by}",
+            update(Delivery)
+            .where(_these(issue, some), Delivery.state == DeliveryState.uncertain)
+            .values(
+                state=DeliveryState.sent,
+                since=now,
+                reply=func.coalesce(Delivery.reply, "") + f"; counted as sent by {by}",
             )
         )
     deliveries.finish(session, issue.id, now)
     return len(ids), 0
 
 
-def _again(
-    session: Session, publication: Publication, issue: Issue, which: Which, now: dt.datetime
-) -> tuple[int, int]:
+def _again(session: Session, publication: Publication, issue: Issue, which: Which, now: dt.datetime) -> tuple[int, int]:
     issues.lock(session, issue)
     if issue.state not in (IssueState.sending, IssueState.sent, IssueState.paused):
         raise DeliveryMistake(f"{issues.name(issue)} is {issue.state.value}; nothing of it can be sent again")
@@ -162,16 +172,27 @@ def _again(
         )
         here = _these(issue, some) & Delivery.state.in_(which.states)
         may = reached(publication.lists, Delivery.__table__.c.subscriber_id) & ~(
-            select(Subscriber.id).join(Suppression, Suppression.fingerprint == Subscriber.fingerprint)
-            .where(Subscriber.id == Delivery.subscriber_id).exists()
+            select(Subscriber.id)
+            .join(Suppression, Suppression.fingerprint == Subscriber.fingerprint)
+            .where(Subscriber.id == Delivery.subscriber_id)
+            .exists()
         )
         session.execute(
-            update(Delivery).where(here, ~may).execution_options(synchronize_session=False)
-            .values(state=DeliveryState.skipped, since=now, next_look=None, reply="left or suppressed before it was tried again")
+            update(Delivery)
+            .where(here, ~may)
+            .execution_options(synchronize_session=False)
+            .values(
+                state=DeliveryState.skipped,
+                since=now,
+                next_look=None,
+                reply="left or suppressed before it was tried again",
+            )
         )
         # Tried anew from the beginning: the clock of giving up starts with the next try.
         result = session.execute(
-            update(Delivery).where(here, may).execution_options(synchronize_session=False)
+            update(Delivery)
+            .where(here, may)
+            .execution_options(synchronize_session=False)
             .values(state=DeliveryState.queued, since=now, next_look=None, first_try=None)
         )
         queued += int(getattr(result, "rowcount", 0))
@@ -190,21 +211,33 @@ def _wake(session: Session, issue: Issue, now: dt.datetime) -> None:
         update(Batch)
         .where(
             Batch.issue_id == issue.id,
-            select(Delivery.subscriber_id).where(
-                Delivery.issue_id == issue.id, Delivery.subscriber_id.between(Batch.first, Batch.last),
+            select(Delivery.subscriber_id)
+            .where(
+                Delivery.issue_id == issue.id,
+                Delivery.subscriber_id.between(Batch.first, Batch.last),
                 Delivery.state == DeliveryState.queued,
-            ).exists(),
+            )
+            .exists(),
         )
         .execution_options(synchronize_session=False)
         .values(due=now)
     )
 
 
-def _wanted(session: Session, issue: Issue, which: Which) -> Select[int, str | None, str, DeliveryState, dt.datetime, dt.datetime | None, int, str | None, str | None]:
+def _wanted(
+    session: Session, issue: Issue, which: Which
+) -> Select[int, str | None, str, DeliveryState, dt.datetime, dt.datetime | None, int, str | None, str | None]:
     made = (
         select(
-            Delivery.subscriber_id, Subscriber.address, Subscriber.name, Delivery.state, Delivery.since,
-            Delivery.next_look, Delivery.tries, Delivery.relay, Delivery.reply,
+            Delivery.subscriber_id,
+            Subscriber.address,
+            Subscriber.name,
+            Delivery.state,
+            Delivery.since,
+            Delivery.next_look,
+            Delivery.tries,
+            Delivery.relay,
+            Delivery.reply,
         )
         .join(Subscriber, Subscriber.id == Delivery.subscriber_id)
         .where(Delivery.issue_id == issue.id)
@@ -213,7 +246,8 @@ def _wanted(session: Session, issue: Issue, which: Which) -> Select[int, str | N
         made = made.where(Delivery.state.in_(which.states))
     if which.search:
         made = made.where(
-            Subscriber.address.icontains(which.search, autoescape=True) | Subscriber.name.icontains(which.search, autoescape=True)
+            Subscriber.address.icontains(which.search, autoescape=True)
+            | Subscriber.name.icontains(which.search, autoescape=True)
         )
     if which.domain:
         made = made.where(Subscriber.address_key.endswith("@" + which.domain.lower().lstrip("@"), autoescape=True))

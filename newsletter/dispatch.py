@@ -32,8 +32,12 @@ def render(session: Session, folder: Folder, issue: Issue, now: dt.datetime) -> 
             held_in = issue.state
             enter(issue, IssueState.held, now, why=str(mistake), next_look=None, held_in=held_in)
         notices.queue(
-            session, slug, f"not rendered {issue.id} {mistake}", f"{publication.title}: {issues.name(issue)} is held",
-            f"It can't be rendered.\n\n{mistake}\n\nPut that right, then: newsletter issue resume {issues.number_of(issue)}\n",
+            session,
+            slug,
+            f"not rendered {issue.id} {mistake}",
+            f"{publication.title}: {issues.name(issue)} is held",
+            f"It can't be rendered.\n\n{mistake}\n\n"
+            f"Put that right, then: newsletter issue resume {issues.number_of(issue)}\n",
             now,
         )
         session.flush()

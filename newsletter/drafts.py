@@ -66,7 +66,8 @@ def wrongs(written: Written, sections: Sequence[str], *, pictured: bool) -> Iter
         if (at := _unprintable(value, also="\t\n\u2028\u2029")) is not None:
             breaks = value[at] in "\n\u2028\u2029"
             yield Wrong(
-                key, f"{name} {'has a line break in it' if breaks else f'holds {_called(value[at])}'}",
+                key,
+                f"{name} {'has a line break in it' if breaks else f'holds {_called(value[at])}'}",
                 "Write it on one line." if breaks else "Take it out.",
             )
         elif len(value) > limit:
@@ -77,8 +78,10 @@ def wrongs(written: Written, sections: Sequence[str], *, pictured: bool) -> Iter
         yield Wrong("body", "the story has no text")
     elif (at := _unprintable(written.body)) is not None:
         yield Wrong(
-            "body", f"the text holds {_called(written.body[at])}, at which Gmail may cut the mail off",
-            "Take it out; it often comes along when text is copied.", written.body.count("\n", 0, at),
+            "body",
+            f"the text holds {_called(written.body[at])}, at which Gmail may cut the mail off",
+            "Take it out; it often comes along when text is copied.",
+            written.body.count("\n", 0, at),
         )
     if sections:
         there = f"There is {_either(sections)}."
@@ -87,7 +90,8 @@ def wrongs(written: Written, sections: Sequence[str], *, pictured: bool) -> Iter
         elif written.section not in sections:
             near = _nearest(written.section, sections)
             yield Wrong(
-                "section", f'there is no section "{written.section}"',
+                "section",
+                f'there is no section "{written.section}"',
                 f"Did you mean {near}? {there}" if near else there,
             )
     if written.link and (what := _link_is(written.link)):
@@ -109,8 +113,15 @@ def check(written: Written, sections: Sequence[str], *, pictured: bool) -> None:
 
 
 def add(
-    session: Session, publication: str, written: Written, now: dt.datetime, *, sections: Sequence[str],
-    picture: Picture | None = None, state: DraftState = DraftState.ready, source: str = "",
+    session: Session,
+    publication: str,
+    written: Written,
+    now: dt.datetime,
+    *,
+    sections: Sequence[str],
+    picture: Picture | None = None,
+    state: DraftState = DraftState.ready,
+    source: str = "",
 ) -> Draft:
     """A new draft at the end of the publication's queue, ready or in writing.
 
@@ -142,9 +153,7 @@ def listing(session: Session, publication: str, states: Sequence[DraftState] = Q
     return session.scalars(_in_order(publication).where(Draft.state.in_(states))).all()
 
 
-def candidates(
-    session: Session, publication: str, date: dt.date, *, claim: bool = False
-) -> Sequence[Draft]:
+def candidates(session: Session, publication: str, date: dt.date, *, claim: bool = False) -> Sequence[Draft]:
     """The ready drafts that an issue of that date may take, in the order of the queue.
 
     With claim=True, for whoever is about to place them: no one else changes them until the transaction ends.
@@ -160,8 +169,14 @@ def candidates(
 
 
 def edit(
-    session: Session, draft: Draft, written: Written, now: dt.datetime, *, sections: Sequence[str],
-    picture: Picture | None = None, seen: dt.datetime | None = None,
+    session: Session,
+    draft: Draft,
+    written: Written,
+    now: dt.datetime,
+    *,
+    sections: Sequence[str],
+    picture: Picture | None = None,
+    seen: dt.datetime | None = None,
 ) -> None:
     """Puts what is written now in the place of what was, picture included; its state and place stay.
 
@@ -196,7 +211,11 @@ def drop(session: Session, draft: Draft, now: dt.datetime) -> None:
 
 
 def order(
-    session: Session, publication: str, numbers: Sequence[int], *, before: int | None = None,
+    session: Session,
+    publication: str,
+    numbers: Sequence[int],
+    *,
+    before: int | None = None,
     last: bool = False,
 ) -> Sequence[Draft]:
     """Puts drafts in this order at the head of the queue, or before another one, or at its end.

@@ -141,8 +141,11 @@ class Marks:
             if expression is None:
                 if strict:
                     raise FieldMistake(
-                        f"{found[0]} is not a field", where=where, line=line,
-                        remedy=f"The fields are {', '.join(sorted(self.names))}; more are declared as attributes in config.toml.",
+                        f"{found[0]} is not a field",
+                        where=where,
+                        line=line,
+                        remedy=f"The fields are {', '.join(sorted(self.names))};"
+                        " more are declared as attributes in config.toml.",
                     )
                 continue
             if isinstance(expression, If):
@@ -153,7 +156,9 @@ class Marks:
             at = found.end()
         if open_ifs:
             raise FieldMistake(
-                "this [[if …]] has no [[end]]", where=where, line=open_ifs[-1],
+                "this [[if …]] has no [[end]]",
+                where=where,
+                line=open_ifs[-1],
                 remedy="Put [[end]] where what depends on it ends.",
             )
         return "".join([*out, text[at:]])
@@ -246,7 +251,8 @@ def _check_nesting(html: str, where: str | Path) -> None:
                 conditions.append(list(elements))
             elif word in ("else", "end") and conditions and conditions[-1] != elements:
                 raise FieldMistake(
-                    f"a condition opens in one paragraph and has its [[{word}]] in another", where=where,
+                    f"a condition opens in one paragraph and has its [[{word}]] in another",
+                    where=where,
                     remedy="Put [[if …]], [[else]] and [[end]] into one paragraph, or each into a line of its own.",
                 )
             if word == "end" and conditions:

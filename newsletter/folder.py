@@ -35,9 +35,10 @@ class Folder:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session for looking only: on SQLite it waits for no writer, and holds none up."""
-        with self.engine.connect().execution_options(sqlite_begin="DEFERRED") as connection, Session(
-            connection, expire_on_commit=False
-        ) as session:
+        with (
+            self.engine.connect().execution_options(sqlite_begin="DEFERRED") as connection,
+            Session(connection, expire_on_commit=False) as session,
+        ):
             yield session
 
     @property
@@ -60,7 +61,8 @@ class Folder:
             )
         if name not in publications:
             raise ConfigMistake(
-                f'there is no publication "{name}"', where=self.path / "config.toml",
+                f'there is no publication "{name}"',
+                where=self.path / "config.toml",
                 remedy=f"There is {', '.join(publications)}.",
             )
         return name, publications[name]

@@ -78,7 +78,8 @@ def described(folder: Folder) -> dict[str, Described]:
     for path in sorted(place.glob("*.toml")):
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", path.stem):
             raise ListMistake(
-                f'"{path.stem}" can\'t be a list\'s name', where=path,
+                f"\"{path.stem}\" can't be a list's name",
+                where=path,
                 remedy="Name it with small letters, digits and dashes, 40 at the most: weekly-news.toml.",
             )
         found[path.stem] = parse(source(path), path, Described)
@@ -88,7 +89,8 @@ def described(folder: Folder) -> dict[str, Described]:
                 config = folder.path / "config.toml"
                 raise ListMistake(
                     f'publications.{name}.lists names "{slug}", and there is no lists/{slug}.toml',
-                    where=config, line=line_of(source(config), f"publications.{name}.lists"),
+                    where=config,
+                    line=line_of(source(config), f"publications.{name}.lists"),
                     remedy=f'Make the file, with title = "…" in it, or take "{slug}" out of the publication.',
                 )
     return found
@@ -115,9 +117,7 @@ def plan(session: Session, folder: Folder) -> tuple[Change, ...]:
             changes.append(Change(slug, What.restore, fields))
         elif fields:
             changes.append(Change(slug, What.change, fields))
-    changes += [
-        Change(slug, What.retire) for slug, row in rows.items() if slug not in files and row.retired is None
-    ]
+    changes += [Change(slug, What.retire) for slug, row in rows.items() if slug not in files and row.retired is None]
     return tuple(changes)
 
 

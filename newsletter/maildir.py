@@ -28,7 +28,8 @@ class MaildirConversation:
                 (self._path / part).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RelayMistake(
-                f"the folder can't be made: {error.strerror}", where=f"relay {relay.name} ({self._path})",
+                f"the folder can't be made: {error.strerror}",
+                where=f"relay {relay.name} ({self._path})",
                 remedy="Check `path` of the relay in config.toml.",
             ) from None
 

@@ -152,7 +152,13 @@ class RenditionKind(enum.Enum):
 
 
 _STATES: tuple[type[enum.Enum], ...] = (
-    DraftState, IssueState, DeliveryState, SubscriptionState, SuppressionReason, NoticeState, RenditionKind,
+    DraftState,
+    IssueState,
+    DeliveryState,
+    SubscriptionState,
+    SuppressionReason,
+    NoticeState,
+    RenditionKind,
 )
 
 
@@ -392,12 +398,16 @@ class Delivery(Base):
     __tablename__ = "deliveries"
     __table_args__ = (
         Index(
-            "ix_deliveries_submitting", "issue_id",
-            sqlite_where=text("state = 'submitting'"), postgresql_where=text("state = 'submitting'"),
+            "ix_deliveries_submitting",
+            "issue_id",
+            sqlite_where=text("state = 'submitting'"),
+            postgresql_where=text("state = 'submitting'"),
         ),
         Index(
-            "ix_deliveries_uncertain", "issue_id",
-            sqlite_where=text("state = 'uncertain'"), postgresql_where=text("state = 'uncertain'"),
+            "ix_deliveries_uncertain",
+            "issue_id",
+            sqlite_where=text("state = 'uncertain'"),
+            postgresql_where=text("state = 'uncertain'"),
         ),
         {"sqlite_with_rowid": False},
     )

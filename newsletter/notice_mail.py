@@ -25,15 +25,15 @@ def deliver(folder: Folder, now: dt.datetime) -> int:
     no harm, one too few may.
     """
     with folder.reading() as session:
-        waiting = session.scalars(
-            select(Notice).where(Notice.state == NoticeState.queued).order_by(Notice.id)
-        ).all()
+        waiting = session.scalars(select(Notice).where(Notice.state == NoticeState.queued).order_by(Notice.id)).all()
     went = 0
     for notice in waiting:
         publication = folder.config.publications.get(notice.publication)
-        outcomes = [
-            hand_over(folder, _message(notice, publication, editor, now)) for editor in publication.editors
-        ] if publication else []
+        outcomes = (
+            [hand_over(folder, _message(notice, publication, editor, now)) for editor in publication.editors]
+            if publication
+            else []
+        )
         refused = [outcome.reply for outcome in outcomes if not isinstance(outcome, Sent)]
         with folder.session() as session:
             row = session.get_one(Notice, notice.id)
@@ -50,16 +50,19 @@ def _message(notice: Notice, publication: Publication, editor: str, now: dt.date
     recipient = headers.wire_address(editor)
     domain = sender.rpartition("@")[2]
     body, _ = qp.encode(notice.body.rstrip("\n") + "\n")
-    data = b"".join((
-        headers.mailbox("From", publication.sender_name or publication.title, sender),
-        headers.mailbox("To", "", recipient),
-        headers.words("Subject", notice.subject),
-        headers.token("Date", format_datetime(now.astimezone(zone(publication.cadence.zone)))),
-        headers.token("Message-ID", f"<notice.{notice.id}.{int(notice.since.timestamp())}@{domain}>"),
-        headers.token("Auto-Submitted", "auto-generated"),
-        headers.token("MIME-Version", "1.0"),
-        headers.token("Content-Type", "text/plain; charset=utf-8"),
-        headers.token("Content-Transfer-Encoding", "quoted-printable"),
-        b"\r\n", body,
-    ))
+    data = b"".join(
+        (
+            headers.mailbox("From", publication.sender_name or publication.title, sender),
+            headers.mailbox("To", "", recipient),
+            headers.words("Subject", notice.subject),
+            headers.token("Date", format_datetime(now.astimezone(zone(publication.cadence.zone)))),
+            headers.token("Message-ID", f"<notice.{notice.id}.{int(notice.since.timestamp())}@{domain}>"),
+            headers.token("Auto-Submitted", "auto-generated"),
+            headers.token("MIME-Version", "1.0"),
+            headers.token("Content-Type", "text/plain; charset=utf-8"),
+            headers.token("Content-Transfer-Encoding", "quoted-printable"),
+            b"\r\n",
+            body,
+        )
+    )
     return Message(sender, recipient, data)

@@ -20,8 +20,13 @@ def queue(session: Session, slug: str, about: str, subject: str, body: str, now:
     made = session.execute(
         insert(Notice)
         .values(
-            publication=slug, about=about[:200], subject=subject, body=body,
-            state=NoticeState.queued, since=now, why="",
+            publication=slug,
+            about=about[:200],
+            subject=subject,
+            body=body,
+            state=NoticeState.queued,
+            since=now,
+            why="",
         )
         .on_conflict_do_nothing(index_elements=["publication", "about"])
         .returning(Notice.id)

@@ -72,8 +72,13 @@ def next_number(numbering: Numbering, last: Numbered | None, date: dt.date) -> N
 
 
 def wanted(
-    numbering: Numbering, last: Numbered | None, date: dt.date, *,
-    volume: int | None, number: int | None, through: int | None,
+    numbering: Numbering,
+    last: Numbered | None,
+    date: dt.date,
+    *,
+    volume: int | None,
+    number: int | None,
+    through: int | None,
 ) -> Number | None:
     """The number of an issue of `date`, where an editor wants this volume, number or last number, if any.
 
@@ -102,9 +107,7 @@ def checked(numbering: Numbering, number: Number) -> Number:
             )
         raise IssueMistake(f"volume and number are from 1 to {MOST}, not {number.volume} and {number.number}")
     if number.through == number.number:
-        raise IssueMistake(
-            f"No {number.number} to No {number.through} is one number", remedy="Leave the last one out."
-        )
+        raise IssueMistake(f"No {number.number} to No {number.through} is one number", remedy="Leave the last one out.")
     if numbering.scheme is NumberingScheme.count and number.through and number.last > numbering.per_volume:
         raise IssueMistake(
             f"{number} crosses the end of the volume, which has {numbering.per_volume} numbers",

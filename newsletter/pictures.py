@@ -59,8 +59,13 @@ class Prepared:
 
 
 def store(
-    session: Session, pictures: Path, source: Path | bytes, now: dt.datetime, *,
-    width: int = WIDTH, where: str | Path | None = None,
+    session: Session,
+    pictures: Path,
+    source: Path | bytes,
+    now: dt.datetime,
+    *,
+    width: int = WIDTH,
+    where: str | Path | None = None,
 ) -> Picture:
     """Keeps a picture and answers its row; a second time, the same row.
 
@@ -104,7 +109,8 @@ def prepare(source: Path | bytes, *, width: int = WIDTH, where: str | Path | Non
         except Exception as error:  # noqa: BLE001
             why = str(error).strip().rstrip(".") or type(error).__name__
             raise PictureMistake(
-                f"this picture is damaged or cut off ({why})", where=where,
+                f"this picture is damaged or cut off ({why})",
+                where=where,
                 remedy="Open it in an image program and save it anew.",
             ) from None
 
@@ -118,10 +124,16 @@ def keep(session: Session, pictures: Path, prepared: Prepared, now: dt.datetime)
     _write(pictures / _place(sha256, prepared.extension), prepared.content)
     insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
     session.execute(
-        insert(Picture).values(
-            sha256=sha256, extension=prepared.extension, width=prepared.width, height=prepared.height,
-            size=len(prepared.content), added=now,
-        ).on_conflict_do_nothing()
+        insert(Picture)
+        .values(
+            sha256=sha256,
+            extension=prepared.extension,
+            width=prepared.width,
+            height=prepared.height,
+            size=len(prepared.content),
+            added=now,
+        )
+        .on_conflict_do_nothing()
     )
     return session.get_one(Picture, sha256)
 
@@ -155,7 +167,8 @@ def contents(source: Path | bytes, where: str | Path | None = None) -> bytes:
 def _allowed(size: int, where: str | Path | None) -> None:
     if size > LARGEST_FILE:
         raise PictureMistake(
-            f"this file has {size / 1e6:,.0f} MB; {LARGEST_FILE // 1_000_000} are the most", where=where,
+            f"this file has {size / 1e6:,.0f} MB; {LARGEST_FILE // 1_000_000} are the most",
+            where=where,
             remedy=f"Export it {2 * WIDTH} pixels wide: more is never shown.",
         )
 
@@ -186,7 +199,8 @@ def _opened(raw: bytes, where: str | Path | None) -> Image.Image:
 def _too_many(where: str | Path | None, image: Image.Image | None = None) -> PictureMistake:
     has = f"{image.width:,} × {image.height:,} pixels" if image else "far too many pixels"
     return PictureMistake(
-        f"this picture has {has}; {MOST_PIXELS // 1_000_000} million are the most", where=where,
+        f"this picture has {has}; {MOST_PIXELS // 1_000_000} million are the most",
+        where=where,
         remedy=f"Export it {2 * WIDTH} pixels wide: more is never shown.",
     )
 
@@ -196,7 +210,8 @@ def _unknown(raw: bytes, where: str | Path | None) -> PictureMistake:
     start = raw[:4096].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith((b"<svg", b"<?xml", b"<!doctype svg", b"<!--")) and b"<svg" in start:
         return PictureMistake(
-            "this is an SVG, which mail programs don't show", where=where,
+            "this is an SVG, which mail programs don't show",
+            where=where,
             remedy=f"Export it as PNG, {2 * WIDTH} pixels wide.",
         )
     if raw[4:8] == b"ftyp" and raw[8:12] in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"):
@@ -235,12 +250,14 @@ def _check_shape(image: Image.Image, where: str | Path | None) -> None:
     if high > TALLEST * wide:
         raise PictureMistake(
             f"this picture is {wide:,} × {high:,} pixels, more than {TALLEST} times as high as it is wide",
-            where=where, remedy="Crop it: readers would scroll past nothing else.",
+            where=where,
+            remedy="Crop it: readers would scroll past nothing else.",
         )
     if wide > WIDEST * high:
         raise PictureMistake(
             f"this picture is {wide:,} × {high:,} pixels, more than {WIDEST} times as wide as it is high",
-            where=where, remedy="Crop it: on a phone it would be a line.",
+            where=where,
+            remedy="Crop it: on a phone it would be a line.",
         )
 
 
@@ -253,7 +270,8 @@ def _plain(image: Image.Image, where: str | Path | None) -> Image.Image:
     if image.mode in ("I", "F", "LAB", "HSV"):
         raise PictureMistake(
             "this picture has more to a pixel than a screen shows, as instruments and printers use it",
-            where=where, remedy="Export it as an ordinary PNG of 8 bits.",
+            where=where,
+            remedy="Export it as an ordinary PNG of 8 bits.",
         )
     if image.has_transparency_data:
         return image.convert("RGBA")
@@ -319,6 +337,7 @@ def _write(target: Path, content: bytes) -> None:
             os.close(folder)
     except OSError as error:
         raise PictureMistake(
-            f"the picture can't be kept: {error.strerror}", where=target.parent,
+            f"the picture can't be kept: {error.strerror}",
+            where=target.parent,
             remedy="Check that the folder of pictures can be written to, and that the disk has room.",
         ) from None

@@ -61,16 +61,20 @@ def preview(folder: Folder, slug: str, which: str, now: dt.datetime, *, reader: 
             composer = compose.for_issue(session, folder, issue, now)
             who = _reader(session, reader) if reader else NOBODY
             kept = Preview(
-                issues.name(issue), composer.subject(who), composer.html(who), composer.text(who),
-                made[RenditionKind.page].content.decode(), composer.compose(who, now),
+                issues.name(issue),
+                composer.subject(who),
+                composer.html(who),
+                composer.text(who),
+                made[RenditionKind.page].content.decode(),
+                composer.compose(who, now),
             )
-            raise _Enough
+            raise _Enough  # noqa: TRY301 - the way out that undoes the transaction
     except _Enough:
         assert kept is not None
         return kept
 
 
-class _Enough(Exception):
+class _Enough(Exception):  # noqa: N818 - it is no error
     """Undoes the preview's transaction."""
 
 
@@ -88,7 +92,9 @@ def write(folder: Folder, made: Preview, place: Path) -> list[Path]:
     place.mkdir(parents=True, exist_ok=True)
     html, page = made.html, made.page
     with folder.reading() as session:
-        for found in sorted(set(re.findall(re.escape(folder.config.base_url) + r"/pictures/([0-9a-f]{64})\.\w+", html))):
+        for found in sorted(
+            set(re.findall(re.escape(folder.config.base_url) + r"/pictures/([0-9a-f]{64})\.\w+", html))
+        ):
             picture = session.get(Picture, found)
             if picture is not None:
                 source = pictures.path(folder.pictures, picture)
@@ -96,7 +102,9 @@ def write(folder: Folder, made: Preview, place: Path) -> list[Path]:
                 url = pictures.url(folder.config.base_url, picture)
                 html, page = html.replace(url, source.name), page.replace(url, source.name)
     files = {
-        "index.html": html.encode(), "text.txt": made.text.encode(), "page.html": page.encode(),
+        "index.html": html.encode(),
+        "text.txt": made.text.encode(),
+        "page.html": page.encode(),
         "message.eml": made.message.data,
     }
     for name, content in files.items():

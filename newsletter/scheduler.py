@@ -44,9 +44,14 @@ def tick(folder: Folder, now: dt.datetime) -> list[Event]:
 
 def _unrendered(folder: Folder) -> list[int]:
     with folder.reading() as session:
-        return list(session.scalars(
-            select(Issue.id).where(Issue.state.in_(dispatch.RENDERED), ~select(Rendition).where(Rendition.issue_id == Issue.id).exists())
-        ))
+        return list(
+            session.scalars(
+                select(Issue.id).where(
+                    Issue.state.in_(dispatch.RENDERED),
+                    ~select(Rendition).where(Rendition.issue_id == Issue.id).exists(),
+                )
+            )
+        )
 
 
 def _start(folder: Folder, number: int, now: dt.datetime) -> None:
@@ -75,7 +80,10 @@ class Bell:
         self._lock = threading.Lock()
         self._scheduler = BackgroundScheduler(timezone=dt.UTC)
         self._scheduler.add_job(
-            self.ring, IntervalTrigger(seconds=EVERY, timezone=dt.UTC), coalesce=True, max_instances=1,
+            self.ring,
+            IntervalTrigger(seconds=EVERY, timezone=dt.UTC),
+            coalesce=True,
+            max_instances=1,
             next_run_time=dt.datetime.now(dt.UTC),
         )
 

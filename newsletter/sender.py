@@ -72,7 +72,11 @@ class Sender:
     """Sends whatever is due, in whichever issue, until there is nothing left or it is told to stop."""
 
     def __init__(
-        self, folder: Folder, clock: Callable[[], dt.datetime], *, show: Callable[[Progress], None] | None = None,
+        self,
+        folder: Folder,
+        clock: Callable[[], dt.datetime],
+        *,
+        show: Callable[[Progress], None] | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
@@ -91,7 +95,7 @@ class Sender:
         self._renewed = 0.0
 
     def run(self, *, stop: Callable[[], bool], forever: bool = False) -> Progress:
-        """Sends until nothing can be done now (or for ever), or until `stop` says so; then finishes what is in the open.
+        """Sends until nothing can be done now, or for ever, or until `stop` says so; then ends what is in the open.
 
         Nothing can be done where nothing is due, or where no relay lets us in: `Progress.trouble` says which. A
         message that a relay is being given is waited for; one that was only announced goes back to the ledger.
@@ -160,7 +164,9 @@ class Sender:
             else:
                 # The reader left, or the issue was paused, since it was announced: the relay must not get it, and
                 # after its 354 only an end of the connection can tell it so.
-                ended += [(conversation.relay, event) for event in self._pool.drop(conversation, "not to be sent after all")]
+                ended += [
+                    (conversation.relay, event) for event in self._pool.drop(conversation, "not to be sent after all")
+                ]
         self._settle(ended)
 
     def _write_down(
@@ -240,7 +246,9 @@ class Sender:
             if job.message is not None:
                 return job
             try:
-                job.message = self._composer(job.issue).compose(self._readers[job.issue, job.subscriber].reader, self._clock())
+                job.message = self._composer(job.issue).compose(
+                    self._readers[job.issue, job.subscriber].reader, self._clock()
+                )
             except SubscriberMistake as mistake:
                 ended = Ended(job, Refused(str(mistake)))
                 self._write_down([], [("", ended)])

@@ -118,10 +118,14 @@ class SmtpConversation:
         message = job.message
         assert message is not None
         if not message.recipient.isascii() and not self._smtputf8:
-            self._events.append(Ended(job, Refused("this relay takes no address with letters outside ASCII (no SMTPUTF8)")))
+            self._events.append(
+                Ended(job, Refused("this relay takes no address with letters outside ASCII (no SMTPUTF8)"))
+            )
             return
         if self._size and len(message.data) > self._size:
-            self._events.append(Ended(job, Refused(f"the message has {len(message.data)} octets; this relay takes {self._size}")))
+            self._events.append(
+                Ended(job, Refused(f"the message has {len(message.data)} octets; this relay takes {self._size}"))
+            )
             return
         self._jobs.append(job)
         if self._reset_first:

@@ -52,7 +52,8 @@ def log_in(relay: Relay, password: str | None, beside: Path, *, timeout: float =
         discard(server)
         remedy = (
             'It may want port 465 with security = "tls"; for a server on this machine write security = "none".'
-            if "STARTTLS" in str(error) else "Check username, security and port."
+            if "STARTTLS" in str(error)
+            else "Check username, security and port."
         )
         raise mistake(f"it doesn't offer what is asked of it: {error}", remedy) from None
     except smtplib.SMTPAuthenticationError as error:
@@ -68,7 +69,8 @@ def log_in(relay: Relay, password: str | None, beside: Path, *, timeout: float =
         discard(server)
         words = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise mistake(
-            f"it can't be reached: {words[:1].lower()}{words[1:]}", "Check host, port and security, and that it is running.",
+            f"it can't be reached: {words[:1].lower()}{words[1:]}",
+            "Check host, port and security, and that it is running.",
         ) from None
     return server
 

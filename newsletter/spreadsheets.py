@@ -114,15 +114,15 @@ class Table:
 
     def _unclosed(self, line: int) -> ImportMistake:
         return ImportMistake(
-            "a quotation mark opens here and isn't closed where it should be", where=self.name, line=line,
+            "a quotation mark opens here and isn't closed where it should be",
+            where=self.name,
+            line=line,
             remedy="Mend the row; a quotation mark within a cell is written twice.",
         )
 
 
 @contextmanager
-def opened(
-    path: Path | None, score: Callable[[Sequence[str]], int], encoding: str | None = None
-) -> Iterator[Table]:
+def opened(path: Path | None, score: Callable[[Sequence[str]], int], encoding: str | None = None) -> Iterator[Table]:
     """A file of rows at `path`, or standard input where that is None.
 
     `score` says how well a header is understood; the separator that gives the best one is taken. Standard
@@ -139,7 +139,8 @@ def opened(
         for magic, what in _NOT_TEXT.items():
             if head.lstrip()[: len(magic)].lower() == magic.lower():
                 raise ImportMistake(
-                    f"this is {what}, not a table as text", where=name,
+                    f"this is {what}, not a table as text",
+                    where=name,
                     remedy="Open it in the program it belongs to and save it as CSV.",
                 )
         found = _encoding(raw, head, name, encoding)
@@ -190,7 +191,8 @@ def _encoding(raw: BinaryIO, head: bytes, name: str, wanted: str | None) -> str:
         return codec
     raise ImportMistake(
         f"its letters are not {wanted or 'UTF-8, UTF-16 or Windows-1252'}",
-        where=name, remedy=_SAVE,
+        where=name,
+        remedy=_SAVE,
     )
 
 

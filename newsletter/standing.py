@@ -181,9 +181,15 @@ def of(session: Session, slug: str, publication: Publication, now: dt.datetime) 
         return _next(session, slug, publication, each, readers, no_readers, now)
 
     return Standing(
-        publication=slug, title=publication.title, now=now, zone=publication.cadence.zone,
-        next=shown(upcoming), following=None if following is None else shown(following),
-        going=tuple(going), waits=tuple(waiting), last=tuple(_last(session, slug)),
+        publication=slug,
+        title=publication.title,
+        now=now,
+        zone=publication.cadence.zone,
+        next=shown(upcoming),
+        following=None if following is None else shown(following),
+        going=tuple(going),
+        waits=tuple(waiting),
+        last=tuple(_last(session, slug)),
     )
 
 
@@ -227,8 +233,13 @@ def _given_up(publication: Publication, issue: Issue, now: dt.datetime) -> bool:
 
 
 def _next(
-    session: Session, slug: str, publication: Publication, each: Ahead | Issue,
-    readers: Audience | None, no_readers: str, now: dt.datetime,
+    session: Session,
+    slug: str,
+    publication: Publication,
+    each: Ahead | Issue,
+    readers: Audience | None,
+    no_readers: str,
+    now: dt.datetime,
 ) -> Next:
     issue = each if isinstance(each, Issue) else None
     clocks: Ahead | Issue | cadence.Slot = each
@@ -245,17 +256,25 @@ def _next(
     own = issues.number_of(issue) if issue is not None else None
     title = f"the issue of {each.slot:%b} {each.slot.day}" if number is None else number.long
     made = Next(
-        name=title, label=str(own) if own is not None else each.slot.isoformat(), slot=each.slot,
-        number=None if number is None else str(number), state=each.state,
+        name=title,
+        label=str(own) if own is not None else each.slot.isoformat(),
+        slot=each.slot,
+        number=None if number is None else str(number),
+        state=each.state,
         held_in=issue.held_in if issue is not None else None,
-        held_by=issue.held_by if issue is not None else "", why=issue.why if issue is not None else "",
+        held_by=issue.held_by if issue is not None else "",
+        why=issue.why if issue is not None else "",
         reopened=issue is not None and issue.state is IssueState.open and issue.next_look is None,
-        deadline=clocks.deadline, approve_by=clocks.approve_by, sends=clocks.sends,
-        approval=publication.approval, approved_by=issue.approved_by if issue is not None else "",
+        deadline=clocks.deadline,
+        approve_by=clocks.approve_by,
+        sends=clocks.sends,
+        approval=publication.approval,
+        approved_by=issue.approved_by if issue is not None else "",
         overdue=None,
         stories=None if unassembled or issue is None else _stories(session, issue.id),
         queue=_queue(session, slug, publication, each) if unassembled else None,
-        audience=readers, no_audience=no_readers,
+        audience=readers,
+        no_audience=no_readers,
     )
     return _said_overdue(made, now)
 
@@ -278,22 +297,29 @@ def _queue(session: Session, slug: str, publication: Publication, each: Ahead | 
     before = session.execute(
         select(Issue.slot, Issue.assembled)
         .where(
-            Issue.publication == slug, Issue.assembled.is_not(None), Issue.state != IssueState.cancelled,
+            Issue.publication == slug,
+            Issue.assembled.is_not(None),
+            Issue.state != IssueState.cancelled,
             Issue.slot < each.slot,
         )
-        .order_by(Issue.slot.desc()).limit(1)
+        .order_by(Issue.slot.desc())
+        .limit(1)
     ).first()
     carried = [
-        draft for draft in ready
-        if before is not None and before.assembled is not None and draft.changed <= before.assembled
+        draft
+        for draft in ready
+        if before is not None
+        and before.assembled is not None
+        and draft.changed <= before.assembled
         and (draft.not_before is None or draft.not_before <= before.slot)
     ]
-    writing = session.scalar(
-        select(func.count()).where(Draft.publication == slug, Draft.state == DraftState.writing)
-    )
+    writing = session.scalar(select(func.count()).where(Draft.publication == slug, Draft.state == DraftState.writing))
     return Queue(
-        ready=len(ready), carried=len(carried), over=max(0, len(ready) - publication.max_stories),
-        writing=writing or 0, least=publication.min_stories,
+        ready=len(ready),
+        carried=len(carried),
+        over=max(0, len(ready) - publication.max_stories),
+        writing=writing or 0,
+        least=publication.min_stories,
     )
 
 
@@ -306,7 +332,8 @@ def _going(session: Session, issue: Issue, now: dt.datetime) -> Going:
     lately = case((and_(Delivery.since > now - WINDOW, Delivery.since <= now), Delivery.since))
     for state, count, within, earliest in session.execute(
         select(Delivery.state, func.count(), func.count(lately), func.min(lately))
-        .where(Delivery.issue_id == issue.id).group_by(Delivery.state)
+        .where(Delivery.issue_id == issue.id)
+        .group_by(Delivery.state)
     ):
         counts[state.value] = count
         if state is DeliveryState.sent:
@@ -316,16 +343,27 @@ def _going(session: Session, issue: Issue, now: dt.datetime) -> Going:
         rate = recent / (now - first).total_seconds()
     untried = counts.get("queued", 0) + counts.get("submitting", 0)
     due = sum(counts.values())
-    senders = session.scalar(
-        select(func.count(Batch.owner.distinct())).where(Batch.issue_id == issue.id, Batch.until > now)
-    ) or 0
+    senders = (
+        session.scalar(select(func.count(Batch.owner.distinct())).where(Batch.issue_id == issue.id, Batch.until > now))
+        or 0
+    )
     open_batches = select(func.min(Batch.due)).where(Batch.issue_id == issue.id)
     next_look = session.scalar(open_batches)
     return Going(
-        name=issues.name(issue), label=label(issue), state=issue.state, started=issue.started, due=due,
-        done=due - untried - counts.get("deferred", 0), counts=counts, rate=rate,
-        left=None if rate is None else untried / rate, next_look=next_look, senders=senders,
-        forsaken=issue.state is IssueState.sending and not senders and next_look is not None
+        name=issues.name(issue),
+        label=label(issue),
+        state=issue.state,
+        started=issue.started,
+        due=due,
+        done=due - untried - counts.get("deferred", 0),
+        counts=counts,
+        rate=rate,
+        left=None if rate is None else untried / rate,
+        next_look=next_look,
+        senders=senders,
+        forsaken=issue.state is IssueState.sending
+        and not senders
+        and next_look is not None
         and now - max(next_look, issue.since) > PATIENCE,
     )
 
@@ -335,18 +373,30 @@ def _going(session: Session, issue: Issue, now: dt.datetime) -> Going:
 
 def _last(session: Session, slug: str) -> list[Past]:
     found = session.scalars(
-        select(Issue).where(Issue.publication == slug, Issue.finished.is_not(None))
-        .order_by(Issue.finished.desc()).limit(SHOWN)
+        select(Issue)
+        .where(Issue.publication == slug, Issue.finished.is_not(None))
+        .order_by(Issue.finished.desc())
+        .limit(SHOWN)
     )
     past = []
     for issue in found:
         assert issue.finished is not None
-        counts = {state.value: n for state, n in session.execute(
-            select(Delivery.state, func.count()).where(Delivery.issue_id == issue.id).group_by(Delivery.state)
-        )}
-        past.append(Past(
-            name=issues.name(issue), label=label(issue), state=issue.state, started=issue.started,
-            finished=issue.finished, due=sum(counts.values()), counts=counts,
-            took=None if issue.started is None else (issue.finished - issue.started).total_seconds(),
-        ))
+        counts = {
+            state.value: n
+            for state, n in session.execute(
+                select(Delivery.state, func.count()).where(Delivery.issue_id == issue.id).group_by(Delivery.state)
+            )
+        }
+        past.append(
+            Past(
+                name=issues.name(issue),
+                label=label(issue),
+                state=issue.state,
+                started=issue.started,
+                finished=issue.finished,
+                due=sum(counts.values()),
+                counts=counts,
+                took=None if issue.started is None else (issue.finished - issue.started).total_seconds(),
+            )
+        )
     return past

@@ -21,7 +21,16 @@ from newsletter.errors import DraftMistake
 from newsletter.models import DraftState
 
 KEYS = (
-    "headline", "section", "link", "picture", "alt", "credit", "author", "not_before", "not_after", "state",
+    "headline",
+    "section",
+    "link",
+    "picture",
+    "alt",
+    "credit",
+    "author",
+    "not_before",
+    "not_after",
+    "state",
     "publication",
 )
 """In the order in which they are written."""
@@ -61,8 +70,12 @@ class _Places:
 
 
 def read(
-    raw: bytes | str, sections: Mapping[str, Sequence[str]], *, where: str | Path | None = None,
-    beside: Path | None = None, publication: str | None = None,
+    raw: bytes | str,
+    sections: Mapping[str, Sequence[str]],
+    *,
+    where: str | Path | None = None,
+    beside: Path | None = None,
+    publication: str | None = None,
 ) -> StoryFile:
     """A story's file as a value.
 
@@ -103,9 +116,15 @@ def read(
         if not there:
             wrong("picture", f"there is no picture at {path}", "Name it by its path from where this file is.")
     written = Written(
-        headline=values.get("headline", ""), body=body, section=values.get("section", ""),
-        link=values.get("link", ""), author=values.get("author", ""), alt=values.get("alt", ""),
-        credit=values.get("credit", ""), not_before=dates["not_before"], not_after=dates["not_after"],
+        headline=values.get("headline", ""),
+        body=body,
+        section=values.get("section", ""),
+        link=values.get("link", ""),
+        author=values.get("author", ""),
+        alt=values.get("alt", ""),
+        credit=values.get("credit", ""),
+        not_before=dates["not_before"],
+        not_after=dates["not_after"],
     )
     for one in wrongs(written, sections.get(name or publication or "", ()), pictured=bool(picture)):
         key = "picture" if one.key == "alt" and not written.alt else one.key
@@ -175,7 +194,8 @@ def _parse(text: str, places: _Places) -> tuple[dict[str, str], str]:
     closes = next((row for row in range(opens + 1, len(lines)) if lines[row].rstrip() == "---"), None)
     if closes is None:
         raise places.mistake(
-            "the front matter that begins here never ends", opens + 1,
+            "the front matter that begins here never ends",
+            opens + 1,
             'Write a line "---" between it and the text.',
         )
     values = _front_matter(lines[opens + 1 : closes], opens + 2, places)
@@ -209,13 +229,12 @@ def _front_matter(lines: list[str], first: int, places: _Places) -> dict[str, st
         if key not in KEYS:
             near = get_close_matches(key.lower().replace("-", "_").replace(" ", "_"), KEYS, 1)
             raise places.mistake(
-                f'there is no "{key}" in a story' if key else "this is not a key", line,
+                f'there is no "{key}" in a story' if key else "this is not a key",
+                line,
                 f"Did you mean {near[0]}?" if near else f"There is {', '.join(KEYS)}.",
             )
         if key in values:
-            raise places.mistake(
-                f'"{key}" stands here a second time', line, f"It is also on line {places.keys[key]}."
-            )
+            raise places.mistake(f'"{key}" stands here a second time', line, f"It is also on line {places.keys[key]}.")
         quotes = _quoted(lines[line - first])
         if not isinstance(node, yaml.ScalarNode):
             raise places.mistake(f"{key}: one text is wanted here, not a list", line, quotes)

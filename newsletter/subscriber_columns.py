@@ -28,8 +28,16 @@ class Means(enum.Enum):
     """What a column is about: its titles, the surest first."""
 
     address = (
-        "email_address", "email", "e_mail", "e_mail_address", "emailaddress", "subscriber_email", "mail",
-        "mail_address", "メールアドレス", "address",
+        "email_address",
+        "email",
+        "e_mail",
+        "e_mail_address",
+        "emailaddress",
+        "subscriber_email",
+        "mail",
+        "mail_address",
+        "メールアドレス",
+        "address",
     )
     whole_name = ("name", "full_name", "fullname", "display_name", "subscriber_name", "氏名", "名前")
     first = ("first_name", "firstname", "fname", "given_name", "名")
@@ -37,14 +45,35 @@ class Means(enum.Enum):
     language = ("language", "lang", "locale")
     state = ("status", "state", "subscriber_type", "subscription_status", "email_status", "type")
     joined = (
-        "joined", "confirm_time", "optin_time", "created_at", "creation_date", "subscribed_at", "joined_at",
-        "date_joined", "signup_date", "start_date", "subscription_date",
+        "joined",
+        "confirm_time",
+        "optin_time",
+        "created_at",
+        "creation_date",
+        "subscribed_at",
+        "joined_at",
+        "date_joined",
+        "signup_date",
+        "start_date",
+        "subscription_date",
     )
     json = ("attributes", "metadata", "data")
     left = (
-        "unsub_time", "unsub_reason", "unsub_campaign_title", "unsubscribed", "unsubscribed_at",
-        "unsubscribed_on", "unsubscription_date", "unsubscription_reason", "unsubscribe_date",
-        "unsubscribe_reason", "email_disabled", "emails_disabled", "opted_out", "opt_out", "optout",
+        "unsub_time",
+        "unsub_reason",
+        "unsub_campaign_title",
+        "unsubscribed",
+        "unsubscribed_at",
+        "unsubscribed_on",
+        "unsubscription_date",
+        "unsubscription_reason",
+        "unsubscribe_date",
+        "unsubscribe_reason",
+        "email_disabled",
+        "emails_disabled",
+        "opted_out",
+        "opt_out",
+        "optout",
         "deleted_at",
     )
     bounced = ("clean_time", "clean_campaign_title", "cleaned_at", "cleaned", "bounced", "bounced_at")
@@ -60,23 +89,61 @@ _OF_THOSE_WHO_LEFT = ("unsub_time", "clean_time")
 
 _NO = frozenset(("", "0", "false", "no", "n", "f", "null", "none", "never", "-"))
 _STATES = {
-    **dict.fromkeys((
-        "active", "subscribed", "enabled", "confirmed", "regular", "premium", "free", "paid", "comp", "gift",
-        "gifted", "founding", "trial", "trialed", "subscriber", "opted_in", "yes", "true", "1",
-    ), SubscriptionState.active),
+    **dict.fromkeys(
+        (
+            "active",
+            "subscribed",
+            "enabled",
+            "confirmed",
+            "regular",
+            "premium",
+            "free",
+            "paid",
+            "comp",
+            "gift",
+            "gifted",
+            "founding",
+            "trial",
+            "trialed",
+            "subscriber",
+            "opted_in",
+            "yes",
+            "true",
+            "1",
+        ),
+        SubscriptionState.active,
+    ),
     **dict.fromkeys(
         ("pending", "unconfirmed", "unactivated", "unverified", "not_confirmed"), SubscriptionState.pending
     ),
-    **dict.fromkeys((
-        "unsubscribed", "unsub", "disabled", "inactive", "removed", "deleted", "opted_out", "opt_out", "left",
-        "nonsubscribed", "non_subscribed", "transactional", "archived", "deactivated", "cancelled",
-        "canceled", "unreachable", "no", "false", "0",
-    ), SubscriptionState.unsubscribed),
+    **dict.fromkeys(
+        (
+            "unsubscribed",
+            "unsub",
+            "disabled",
+            "inactive",
+            "removed",
+            "deleted",
+            "opted_out",
+            "opt_out",
+            "left",
+            "nonsubscribed",
+            "non_subscribed",
+            "transactional",
+            "archived",
+            "deactivated",
+            "cancelled",
+            "canceled",
+            "unreachable",
+            "no",
+            "false",
+            "0",
+        ),
+        SubscriptionState.unsubscribed,
+    ),
 }
 _BARRED = {
-    **dict.fromkeys(
-        ("cleaned", "bounced", "bounce", "hard_bounce", "undeliverable"), SuppressionReason.bounce
-    ),
+    **dict.fromkeys(("cleaned", "bounced", "bounce", "hard_bounce", "undeliverable"), SuppressionReason.bounce),
     **dict.fromkeys(("complained", "complaint", "spam"), SuppressionReason.complaint),
     **dict.fromkeys(
         ("blocklisted", "blacklisted", "blocked", "suppressed", "spammy", "malicious", "request"),
@@ -117,9 +184,7 @@ class Columns:
     for none. ImportMistake where there is no column of addresses, or a map names what isn't there.
     """
 
-    def __init__(
-        self, header: Sequence[str], declared: Sequence[str], maps: Mapping[str, str], name: str
-    ) -> None:
+    def __init__(self, header: Sequence[str], declared: Sequence[str], maps: Mapping[str, str], name: str) -> None:
         titles = [_plain(cell) for cell in header]
         mapped = {_plain(title): attribute for title, attribute in maps.items()}
         self.header = list(header)
@@ -137,14 +202,14 @@ class Columns:
             attribute = mapped.get(title, itself)
             if attribute in declared and (title in mapped or not (self.own and title in OWN)):
                 self._attributes[at] = attribute
-        self._loose = frozenset(
-            at for at, title in enumerate(titles) if at in self._attributes or title in mapped
-        )
+        self._loose = frozenset(at for at, title in enumerate(titles) if at in self._attributes or title in mapped)
         """Columns that are an attribute, or are said to be nothing: their words needn't be known."""
         self._at = {
             meaning: tuple(
-                at for wanted in meaning.value for at, title in enumerate(titles) if title == wanted
-                and (meaning in (*_LEAVING, Means.first, Means.last) or at not in self._loose)
+                at
+                for wanted in meaning.value
+                for at, title in enumerate(titles)
+                if title == wanted and (meaning in (*_LEAVING, Means.first, Means.last) or at not in self._loose)
             )
             for meaning in Means
         }
@@ -152,22 +217,27 @@ class Columns:
             self._at[meaning] = self._at[meaning][:1]
         if self.own:
             self._at |= {
-                Means.address: (titles.index("address"),), Means.state: (titles.index("state"),),
+                Means.address: (titles.index("address"),),
+                Means.state: (titles.index("state"),),
                 Means.joined: (titles.index("joined"),),
-                Means.json: (), Means.left: (), Means.bounced: (), Means.still: (),
+                Means.json: (),
+                Means.left: (),
+                Means.bounced: (),
+                Means.still: (),
             }
         else:
             self._at |= {Means.list: (), Means.suppressed: ()}
         if not self._at[Means.address]:
             shown = ", ".join(cell.strip()[:40] or "(empty)" for cell in header[:12])
             raise ImportMistake(
-                "there is no column of addresses in it", where=name, line=1,
+                "there is no column of addresses in it",
+                where=name,
+                line=1,
                 remedy=f"One of them must be called email. The first row has: {shown}.",
             )
-        self._in_doubt = next((
-            header[at] for at, title in enumerate(titles)
-            if title in _OF_THOSE_WHO_LEFT and at not in self._loose
-        ), "")
+        self._in_doubt = next(
+            (header[at] for at, title in enumerate(titles) if title in _OF_THOSE_WHO_LEFT and at not in self._loose), ""
+        )
         self._says_left = _by_name(name)
         self._unknown: dict[str, None] = {}
         used = {at for places in self._at.values() for at in places} | self._attributes.keys()
@@ -185,7 +255,7 @@ class Columns:
     def row(self, record: Record) -> Row:
         """What a row says; SubscriberMistake says why it can't be taken."""
         cells = record.cells
-        if len(cells) > len(self.header) and any(cell.strip() for cell in cells[len(self.header):]):
+        if len(cells) > len(self.header) and any(cell.strip() for cell in cells[len(self.header) :]):
             raise SubscriberMistake(
                 f"the row has {len(cells)} cells, the header {len(self.header)}; a quotation mark is missing"
             )
@@ -204,7 +274,13 @@ class Columns:
                 attributes[attribute] = one_line(value, f'attribute "{attribute}"', ATTRIBUTE_LENGTH)
         language = self._one(cells, Means.language)
         return Row(
-            record.line, address, name, language if is_language(language) else "", attributes, state, barred,
+            record.line,
+            address,
+            name,
+            language if is_language(language) else "",
+            attributes,
+            state,
+            barred,
             next(filter(None, (_moment(cells[at]) for at in self._at[Means.joined])), None),
             self._one(cells, Means.list) if self.own else None,
         )
@@ -297,9 +373,7 @@ def _by_name(name: str) -> tuple[SubscriptionState | None, SuppressionReason | N
     return None, None
 
 
-def _check_maps(
-    maps: Mapping[str, str], titles: Sequence[str], header: Sequence[str], declared: Sequence[str]
-) -> None:
+def _check_maps(maps: Mapping[str, str], titles: Sequence[str], header: Sequence[str], declared: Sequence[str]) -> None:
     for title, attribute in maps.items():
         if _plain(title) not in titles:
             raise ImportMistake(f'there is no column "{title}"', remedy=f"There is {', '.join(header)}.")

@@ -24,14 +24,20 @@ def export_csv(people: Iterable[Listed], attributes: Sequence[str], out: TextIO)
     write.row([*OWN, *(f"attribute {name}" if name in OWN else name for name in attributes)])
     count = 0
     for person in people:
-        write.row([
-            person.address, person.name, person.language, person.list or "",
-            person.state.value if person.state else "",
-            person.since.isoformat() if person.since else "",
-            person.joined.isoformat() if person.joined else "",
-            person.why, person.suppressed.value if person.suppressed else "",
-            *(str(person.attributes.get(name, "")) for name in attributes),
-        ])
+        write.row(
+            [
+                person.address,
+                person.name,
+                person.language,
+                person.list or "",
+                person.state.value if person.state else "",
+                person.since.isoformat() if person.since else "",
+                person.joined.isoformat() if person.joined else "",
+                person.why,
+                person.suppressed.value if person.suppressed else "",
+                *(str(person.attributes.get(name, "")) for name in attributes),
+            ]
+        )
         count += 1
     return count
 

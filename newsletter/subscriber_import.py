@@ -113,9 +113,17 @@ class _Person:
 
 
 def import_subscribers(
-    session: Session, config: Config, table: Table, *, lists: tuple[str, ...], now: dt.datetime, why: str,
-    refuse: Callable[[Refused, Sequence[str]], None], state: SubscriptionState = SubscriptionState.active,
-    update_known: bool = False, maps: dict[str, str] | None = None,
+    session: Session,
+    config: Config,
+    table: Table,
+    *,
+    lists: tuple[str, ...],
+    now: dt.datetime,
+    why: str,
+    refuse: Callable[[Refused, Sequence[str]], None],
+    state: SubscriptionState = SubscriptionState.active,
+    update_known: bool = False,
+    maps: dict[str, str] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Report:
     """Takes in everybody in `table`, on to `lists`, and reports.
@@ -162,7 +170,8 @@ def import_subscribers(
                 progress(table.position)
     except IntegrityError:
         raise ImportMistake(
-            "somebody else added one of these subscribers meanwhile", where=table.name,
+            "somebody else added one of these subscribers meanwhile",
+            where=table.name,
             remedy="Nothing was taken in; run it again.",
         ) from None
     report.left_out, report.skipped = columns.left_out, taking.skipped
@@ -194,8 +203,14 @@ class _Import:
     """What stays the same from batch to batch."""
 
     def __init__(
-        self, session: Session, config: Config, lists: Sequence[List], now: dt.datetime, why: str,
-        state: SubscriptionState, update_known: bool,
+        self,
+        session: Session,
+        config: Config,
+        lists: Sequence[List],
+        now: dt.datetime,
+        why: str,
+        state: SubscriptionState,
+        update_known: bool,
     ) -> None:
         self.session, self.config, self.now, self.why, self.state = session, config, now, why, state
         self.lists = {row.id: row.slug for row in lists}
@@ -208,10 +223,11 @@ class _Import:
         """What becomes of each row, and why where it is refused, wholly or for a list; all written down."""
         people = self._known({row.address.key for _, row in rows})
         prints = {key: self.keys.print_of(key) for key in {row.address.key for _, row in rows}}
-        barred = dict(self.session.execute(
-            select(Suppression.fingerprint, Suppression.reason)
-            .where(Suppression.fingerprint.in_(prints.values()))
-        ).all())
+        barred = dict(
+            self.session.execute(
+                select(Suppression.fingerprint, Suppression.reason).where(Suppression.fingerprint.in_(prints.values()))
+            ).all()
+        )
         answers = []
         for record, row in rows:
             fingerprint = prints[row.address.key]
@@ -223,17 +239,31 @@ class _Import:
         people: dict[int, _Person] = {}
         for row in self.session.execute(
             select(
-                Subscriber.id, Subscriber.address_key, Subscriber.address, Subscriber.fingerprint,
-                Subscriber.name, Subscriber.language, Subscriber.attributes,
+                Subscriber.id,
+                Subscriber.address_key,
+                Subscriber.address,
+                Subscriber.fingerprint,
+                Subscriber.name,
+                Subscriber.language,
+                Subscriber.attributes,
             ).where(Subscriber.address_key.in_(keys))
         ):
             people[row.id] = _Person(
-                row.id, row.address_key, row.address, row.fingerprint, row.name, row.language,
-                dict(row.attributes), {}, {}, fresh=row.id > self.newest,
+                row.id,
+                row.address_key,
+                row.address,
+                row.fingerprint,
+                row.name,
+                row.language,
+                dict(row.attributes),
+                {},
+                {},
+                fresh=row.id > self.newest,
             )
         for subscriber, listed, state in self.session.execute(
-            select(Subscription.subscriber_id, Subscription.list_id, Subscription.state)
-            .where(Subscription.subscriber_id.in_(people), Subscription.list_id.in_(self.lists))
+            select(Subscription.subscriber_id, Subscription.list_id, Subscription.state).where(
+                Subscription.subscriber_id.in_(people), Subscription.list_id.in_(self.lists)
+            )
         ):
             people[subscriber].states[listed] = people[subscriber].before[listed] = state
         return {person.key: person for person in people.values()}
@@ -254,12 +284,21 @@ class _Import:
             return Outcome.refused, f"suppressed ({there.value})"
         state = row.state or self.state
         person = known or _Person(
-            None, row.address.key, row.address.address, fingerprint, "", "", {}, {}, {}, fresh=True,
+            None,
+            row.address.key,
+            row.address.address,
+            fingerprint,
+            "",
+            "",
+            {},
+            {},
+            {},
+            fresh=True,
         )
         left = [
-            self.lists[at] for at in wanted
-            if person.states.get(at) is SubscriptionState.unsubscribed
-            and state is not SubscriptionState.unsubscribed
+            self.lists[at]
+            for at in wanted
+            if person.states.get(at) is SubscriptionState.unsubscribed and state is not SubscriptionState.unsubscribed
         ]
         if len(left) == len(wanted) and not row.barred:
             return Outcome.refused, f"unsubscribed from {' and '.join(left)}"
@@ -305,42 +344,65 @@ class _Import:
         changed = [person for person in everybody if person.id is not None and person.changed]
         if fresh:
             session.execute(
-                insert(_SUBSCRIBERS), [
+                insert(_SUBSCRIBERS),
+                [
                     {
-                        "address": person.address, "address_key": person.key, "fingerprint": person.fingerprint,
-                        "name": person.name, "language": person.language, "attributes": person.attributes,
+                        "address": person.address,
+                        "address_key": person.key,
+                        "fingerprint": person.fingerprint,
+                        "name": person.name,
+                        "language": person.language,
+                        "attributes": person.attributes,
                         "created": self.now,
-                    } for person in fresh
+                    }
+                    for person in fresh
                 ],
             )
             # Asked for afterwards: RETURNING would make it a statement a row on SQLite.
-            ids = dict(session.execute(
-                select(Subscriber.address_key, Subscriber.id)
-                .where(Subscriber.address_key.in_([person.key for person in fresh]))
-            ).all())
+            ids = dict(
+                session.execute(
+                    select(Subscriber.address_key, Subscriber.id).where(
+                        Subscriber.address_key.in_([person.key for person in fresh])
+                    )
+                ).all()
+            )
             for person in fresh:
                 person.id = ids[person.key]
         if changed:
             session.execute(
-                update(_SUBSCRIBERS).where(_SUBSCRIBERS.c.id == bindparam("at")).values(
-                    name=bindparam("now_name"), language=bindparam("now_language"),
+                update(_SUBSCRIBERS)
+                .where(_SUBSCRIBERS.c.id == bindparam("at"))
+                .values(
+                    name=bindparam("now_name"),
+                    language=bindparam("now_language"),
                     attributes=bindparam("now_attributes"),
-                ), [
+                ),
+                [
                     {
-                        "at": person.id, "now_name": person.name, "now_language": person.language,
+                        "at": person.id,
+                        "now_name": person.name,
+                        "now_language": person.language,
                         "now_attributes": person.attributes,
-                    } for person in changed
+                    }
+                    for person in changed
                 ],
             )
         self._write_subscriptions(everybody)
         for reason in {person.barred for person in everybody if person.barred}:
             barred = [person for person in everybody if person.barred is reason]
-            suppressions.put(session, [
-                {
-                    "fingerprint": person.fingerprint, "address": person.address, "reason": reason,
-                    "since": self.now, "why": self.why,
-                } for person in barred
-            ])
+            suppressions.put(
+                session,
+                [
+                    {
+                        "fingerprint": person.fingerprint,
+                        "address": person.address,
+                        "reason": reason,
+                        "since": self.now,
+                        "why": self.why,
+                    }
+                    for person in barred
+                ],
+            )
             waiting = [person.id for person in barred if person.id is not None and not person.fresh]
             why = f"suppressed: {reason.value}"
             self.skipped += suppressions.skip_waiting(session, waiting, why, self.now)
@@ -354,25 +416,40 @@ class _Import:
                     joined = None
                     if state is SubscriptionState.active:
                         joined = min(person.joined, self.now) if person.joined else self.now
-                    new.append({
-                        "subscriber_id": person.id, "list_id": at, "state": state, "since": self.now,
-                        "joined": joined, "why": self.why,
-                    })
+                    new.append(
+                        {
+                            "subscriber_id": person.id,
+                            "list_id": at,
+                            "state": state,
+                            "since": self.now,
+                            "joined": joined,
+                            "why": self.why,
+                        }
+                    )
                 elif state is not person.before[at]:
                     left.append((person, at))
         if new:
             session.execute(insert(_SUBSCRIPTIONS), new)
         if left:
             session.execute(
-                update(_SUBSCRIPTIONS).where(
+                update(_SUBSCRIPTIONS)
+                .where(
                     _SUBSCRIPTIONS.c.subscriber_id == bindparam("who"),
                     _SUBSCRIPTIONS.c.list_id == bindparam("at"),
-                ).values(state=SubscriptionState.unsubscribed, since=self.now, why=self.why),
+                )
+                .values(state=SubscriptionState.unsubscribed, since=self.now, why=self.why),
                 [{"who": person.id, "at": at} for person, at in left],
             )
-            session.execute(insert(Event), [
-                {"fingerprint": person.fingerprint, "at": self.now,
-                 "what": f"{self.lists[at]}: unsubscribed ({self.why})"} for person, at in left
-            ])
+            session.execute(
+                insert(Event),
+                [
+                    {
+                        "fingerprint": person.fingerprint,
+                        "at": self.now,
+                        "what": f"{self.lists[at]}: unsubscribed ({self.why})",
+                    }
+                    for person, at in left
+                ],
+            )
             gone = {person.id for person, _ in left if person.id is not None}
             self.skipped += call_off(session, self.config, sorted(gone), self.now)

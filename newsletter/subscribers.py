@@ -126,8 +126,11 @@ def reached(lists: Sequence[str], subscriber: ColumnElement[int]) -> ColumnEleme
     It does through one active subscription on a list that isn't retired. Suppressions are asked apart.
     """
     return exists().where(
-        Subscription.subscriber_id == subscriber, Subscription.state == SubscriptionState.active,
-        List.id == Subscription.list_id, List.slug.in_(lists), List.retired.is_(None),
+        Subscription.subscriber_id == subscriber,
+        Subscription.state == SubscriptionState.active,
+        List.id == Subscription.list_id,
+        List.slug.in_(lists),
+        List.retired.is_(None),
     )
 
 
@@ -147,8 +150,16 @@ def find(session: Session, who: str) -> Subscriber:
 
 
 def add(
-    session: Session, config: Config, address: str, *, lists: tuple[str, ...], now: dt.datetime, why: str,
-    name: str = "", language: str = "", attributes: Mapping[str, str] | None = None,
+    session: Session,
+    config: Config,
+    address: str,
+    *,
+    lists: tuple[str, ...],
+    now: dt.datetime,
+    why: str,
+    name: str = "",
+    language: str = "",
+    attributes: Mapping[str, str] | None = None,
     state: SubscriptionState = SubscriptionState.active,
 ) -> Subscriber:
     """Somebody joins lists; a new subscriber, or one who is here already, who keeps what isn't said anew.
@@ -176,8 +187,13 @@ def add(
     person = session.scalar(select(Subscriber).where(Subscriber.address_key == known.key))
     if person is None:
         person = Subscriber(
-            address=known.address, address_key=known.key, fingerprint=fingerprint, created=now,
-            name="", language="", attributes={},
+            address=known.address,
+            address_key=known.key,
+            fingerprint=fingerprint,
+            created=now,
+            name="",
+            language="",
+            attributes={},
         )
         session.add(person)
         session.flush()
@@ -197,9 +213,9 @@ def _join(
     joined = now if state is SubscriptionState.active else None
     there = session.get(Subscription, (person.id, row.id))
     if there is None:
-        session.add(Subscription(
-            subscriber_id=person.id, list_id=row.id, state=state, since=now, joined=joined, why=why
-        ))
+        session.add(
+            Subscription(subscriber_id=person.id, list_id=row.id, state=state, since=now, joined=joined, why=why)
+        )
     elif there.state is SubscriptionState.unsubscribed and state is not SubscriptionState.unsubscribed:
         raise SubscriberMistake(
             f"{person.address} left {row.slug} on {there.since:%Y-%m-%d} and is not brought back",
@@ -213,7 +229,11 @@ def _join(
 
 
 def unsubscribe(
-    session: Session, config: Config, subscriber: Subscriber, lists: tuple[str, ...] | None, now: dt.datetime,
+    session: Session,
+    config: Config,
+    subscriber: Subscriber,
+    lists: tuple[str, ...] | None,
+    now: dt.datetime,
     why: str,
 ) -> Gone:
     """`subscriber` leaves `lists`, or every list where that is None; for good, and at once.
@@ -222,10 +242,13 @@ def unsubscribe(
     reaches them through no list. Done twice it changes nothing. SubscriberMistake if they aren't on one of
     `lists`.
     """
-    there: dict[str, Subscription] = dict(session.execute(
-        select(List.slug, Subscription).join(List, List.id == Subscription.list_id)
-        .where(Subscription.subscriber_id == subscriber.id)
-    ).all())
+    there: dict[str, Subscription] = dict(
+        session.execute(
+            select(List.slug, Subscription)
+            .join(List, List.id == Subscription.list_id)
+            .where(Subscription.subscriber_id == subscriber.id)
+        ).all()
+    )
     for slug in lists or ():
         if slug not in there:
             raise SubscriberMistake(
@@ -274,9 +297,9 @@ def erase(session: Session, subscriber: Subscriber, now: dt.datetime) -> Gone:
     session.execute(delete(Event).where(Event.fingerprint == fingerprint))
     session.execute(delete(Suppression).where(Suppression.fingerprint == fingerprint))
     reason = SuppressionReason.erasure
-    suppressions.put(session, [
-        {"fingerprint": fingerprint, "address": None, "reason": reason, "since": now, "why": ""}
-    ])
+    suppressions.put(
+        session, [{"fingerprint": fingerprint, "address": None, "reason": reason, "since": now, "why": ""}]
+    )
     subscriber.address = subscriber.address_key = None
     subscriber.name = subscriber.language = ""
     subscriber.attributes = {}
@@ -298,18 +321,20 @@ def _erase_quotes(session: Session, subscriber: Subscriber, given_away: re.Patte
         *session.scalars(
             select(Delivery).where(Delivery.issue_id.in_(issues), Delivery.subscriber_id == subscriber.id)
         ),
-        *session.scalars(
-            select(Attempt).where(Attempt.issue_id.in_(issues), Attempt.subscriber_id == subscriber.id)
-        ),
+        *session.scalars(select(Attempt).where(Attempt.issue_id.in_(issues), Attempt.subscriber_id == subscriber.id)),
     ]
     for row in theirs:
         if row.reply and given_away.search(row.reply):
             row.reply = "(erased)"
     # Words to the editors name no one but in a list of what is uncertain; only whole addresses count here.
-    for notice in session.scalars(select(Notice).where(or_(
-        func.lower(Notice.body).contains(subscriber.address_key, autoescape=True),
-        func.lower(Notice.why).contains(subscriber.address_key, autoescape=True),
-    ))):
+    for notice in session.scalars(
+        select(Notice).where(
+            or_(
+                func.lower(Notice.body).contains(subscriber.address_key, autoescape=True),
+                func.lower(Notice.why).contains(subscriber.address_key, autoescape=True),
+            )
+        )
+    ):
         notice.body, notice.why = (
             re.sub(re.escape(str(subscriber.address_key)), "(erased)", text, flags=re.IGNORECASE)
             for text in (notice.body, notice.why)
@@ -321,8 +346,10 @@ def standings(session: Session, subscriber: Subscriber) -> tuple[Standing, ...]:
     return tuple(
         Standing(slug, row.state, row.since, row.joined, row.why)
         for slug, row in session.execute(
-            select(List.slug, Subscription).join(List, List.id == Subscription.list_id)
-            .where(Subscription.subscriber_id == subscriber.id).order_by(List.slug)
+            select(List.slug, Subscription)
+            .join(List, List.id == Subscription.list_id)
+            .where(Subscription.subscriber_id == subscriber.id)
+            .order_by(List.slug)
         )
     )
 
@@ -338,7 +365,8 @@ def history(session: Session, subscriber: Subscriber, issues: int = 10) -> tuple
         select(Issue.id).where(Issue.started.is_not(None)).order_by(Issue.started.desc()).limit(issues)
     )
     for delivery, issue in session.execute(
-        select(Delivery, Issue).join(Issue, Issue.id == Delivery.issue_id)
+        select(Delivery, Issue)
+        .join(Issue, Issue.id == Delivery.issue_id)
         .where(Delivery.issue_id.in_(last.all()), Delivery.subscriber_id == subscriber.id)
     ):
         number = f"{issue.publication} {issue.volume}.{issue.number}"
@@ -357,14 +385,23 @@ def listing(
     """
     query = (
         select(
-            Subscriber.id, Subscriber.address, Subscriber.name, Subscriber.language, Subscriber.attributes,
-            List.slug, Subscription.state, Subscription.since, Subscription.joined,
-            func.coalesce(Subscription.why, ""), Suppression.reason,
+            Subscriber.id,
+            Subscriber.address,
+            Subscriber.name,
+            Subscriber.language,
+            Subscriber.attributes,
+            List.slug,
+            Subscription.state,
+            Subscription.since,
+            Subscription.joined,
+            func.coalesce(Subscription.why, ""),
+            Suppression.reason,
         )
         .outerjoin(Subscription, Subscription.subscriber_id == Subscriber.id)
         .outerjoin(List, List.id == Subscription.list_id)
         .outerjoin(Suppression, Suppression.fingerprint == Subscriber.fingerprint)
-        .where(Subscriber.address.is_not(None)).order_by(Subscriber.id, List.slug)
+        .where(Subscriber.address.is_not(None))
+        .order_by(Subscriber.id, List.slug)
     )
     if slug is not None:
         query = query.where(List.slug == slug)

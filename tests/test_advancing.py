@@ -29,8 +29,17 @@ DAY = dt.timedelta(days=1)
 
 def queue(session: Session, count: int, publication: str = "digest", **also: dt.date) -> None:
     session.add_all(
-        Draft(publication=publication, headline=f"Story {n}", section="Economy", body="Text.", position=n, created=NOW,
-              changed=NOW, state=DraftState.ready, **also)
+        Draft(
+            publication=publication,
+            headline=f"Story {n}",
+            section="Economy",
+            body="Text.",
+            position=n,
+            created=NOW,
+            changed=NOW,
+            state=DraftState.ready,
+            **also,
+        )
         for n in range(count)
     )
     session.flush()
@@ -85,7 +94,8 @@ def test_an_issue_from_open_to_due_with_a_yes_in_time(session: Session, digest: 
     assert look(session, digest, SENDS) == ["due"]
     assert look(session, digest, SENDS + HOUR) == ["due"]
     assert notices(session) == [
-        "reminder 2023-11-14 3 days before at 09:00", "assembled 2023-11-14 2023-11-13T22:00:00",
+        "reminder 2023-11-14 3 days before at 09:00",
+        "assembled 2023-11-14 2023-11-13T22:00:00",
     ]
 
 
@@ -134,7 +144,9 @@ def test_too_few_stories_are_waited_for_until_it_is_too_late(session: Session, d
     assert [about for about in notices(session) if about.startswith("held")] == ["held 2023-11-14"]
 
 
-def test_an_issue_that_never_had_enough_stays_held_and_the_next_is_opened(session: Session, digest: Publication) -> None:
+def test_an_issue_that_never_had_enough_stays_held_and_the_next_is_opened(
+    session: Session, digest: Publication
+) -> None:
     queue(session, 1)
     look(session, digest, DEADLINE)
     assert look(session, digest, SENDS + 6 * HOUR) == []
@@ -254,7 +266,9 @@ def test_a_cancelled_issue_is_not_made_again(session: Session, digest: Publicati
     assert issues.find(session, "digest", "next").slot == dt.date(2023, 11, 28)
 
 
-def test_the_open_issue_moves_with_a_changed_calendar_and_keeps_what_was_wanted(session: Session, digest: Publication) -> None:
+def test_the_open_issue_moves_with_a_changed_calendar_and_keeps_what_was_wanted(
+    session: Session, digest: Publication
+) -> None:
     issue = issues.open_next(session, "digest", digest, NOW)
     issues.override(session, issue, number=30)
     moved = msgspec.structs.replace(
@@ -266,7 +280,9 @@ def test_the_open_issue_moves_with_a_changed_calendar_and_keeps_what_was_wanted(
     assert row.sends == SENDS + 14 * DAY
 
 
-def test_an_open_issues_clocks_follow_the_calendar_and_a_frozen_ones_do_not(session: Session, digest: Publication) -> None:
+def test_an_open_issues_clocks_follow_the_calendar_and_a_frozen_ones_do_not(
+    session: Session, digest: Publication
+) -> None:
     queue(session, 3)
     look(session, digest, NOW)
     later = msgspec.structs.replace(
@@ -279,15 +295,19 @@ def test_an_open_issues_clocks_follow_the_calendar_and_a_frozen_ones_do_not(sess
     assert the(session).sends == SENDS + HOUR
 
 
-@pytest.mark.parametrize(("anchor", "before", "after"), [
-    ("2024-02-27", 14, 13),  # daylight saving begins on March 10
-    ("2024-10-22", 13, 14),  # and ends on November 3
-])
+@pytest.mark.parametrize(
+    ("anchor", "before", "after"),
+    [
+        ("2024-02-27", 14, 13),  # daylight saving begins on March 10
+        ("2024-10-22", 13, 14),  # and ends on November 3
+    ],
+)
 def test_nine_stays_nine_when_the_clocks_change(
     session: Session, digest: Publication, anchor: str, before: int, after: int
 ) -> None:
     digest = msgspec.structs.replace(
-        digest, approval=Approval.veto,
+        digest,
+        approval=Approval.veto,
         cadence=msgspec.structs.replace(digest.cadence, anchor=dt.date.fromisoformat(anchor)),
     )
     hours = []
@@ -312,17 +332,13 @@ def test_publications_side_by_side_do_not_touch_each_other(session: Session, dig
 
 
 def test_a_calendar_that_never_comes_is_a_sentence(session: Session, digest: Publication) -> None:
-    never = msgspec.structs.replace(
-        digest, cadence=msgspec.structs.replace(digest.cadence, anchor=dt.date(9999, 1, 1))
-    )
+    never = msgspec.structs.replace(digest, cadence=msgspec.structs.replace(digest.cadence, anchor=dt.date(9999, 1, 1)))
     with pytest.raises(CadenceMistake, match="no issue after 2023-11-13"):
         issues.advance(session, "digest", never, NOW)
 
 
 @pytest.mark.parametrize("moment", [NOW, SENDS - 3 * DAY, DEADLINE, APPROVE_BY, SENDS, SENDS + DAY])
-def test_four_processes_at_once_do_everything_once(
-    folder: Folder, digest: Publication, moment: dt.datetime
-) -> None:
+def test_four_processes_at_once_do_everything_once(folder: Folder, digest: Publication, moment: dt.datetime) -> None:
     digest = msgspec.structs.replace(digest, approval=Approval.veto)
     with folder.session() as session:
         queue(session, 8)

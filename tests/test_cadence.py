@@ -17,16 +17,33 @@ from newsletter.config import Cadence
 from newsletter.errors import CadenceMistake
 
 ZONES = (
-    "UTC", "America/New_York", "America/Sao_Paulo", "America/St_Johns", "Europe/London", "Europe/Berlin",
-    "Africa/Casablanca", "Asia/Tokyo", "Asia/Kathmandu", "Asia/Tehran", "Australia/Lord_Howe", "Pacific/Apia",
-    "Pacific/Kwajalein", "Pacific/Chatham", "Africa/Cairo", "America/Havana",
+    "UTC",
+    "America/New_York",
+    "America/Sao_Paulo",
+    "America/St_Johns",
+    "Europe/London",
+    "Europe/Berlin",
+    "Africa/Casablanca",
+    "Asia/Tokyo",
+    "Asia/Kathmandu",
+    "Asia/Tehran",
+    "Australia/Lord_Howe",
+    "Pacific/Apia",
+    "Pacific/Kwajalein",
+    "Pacific/Chatham",
+    "Africa/Cairo",
+    "America/Havana",
 )
 DATES = st.dates(dt.date(1975, 1, 1), dt.date(2037, 1, 1))
 TIMES = st.builds("{:02}:{:02}".format, st.integers(0, 23), st.sampled_from([0, 1, 15, 30, 59]))
 RHYTHMS = st.builds("{} {}".format, st.integers(1, 40), st.sampled_from(["days", "weeks", "months"]))
 
 CADENCES = st.builds(
-    Cadence, anchor=DATES, every=RHYTHMS, time=TIMES, zone=st.sampled_from(ZONES),
+    Cadence,
+    anchor=DATES,
+    every=RHYTHMS,
+    time=TIMES,
+    zone=st.sampled_from(ZONES),
     copy_deadline=st.sampled_from(["1 day before at 17:00", "10 days before at 02:30", "same day at 00:00"]),
     approve_by=st.just("same day at 00:00"),
 )
@@ -106,26 +123,37 @@ def test_months_keep_their_day_or_take_the_last(count: int, anchor: dt.date, aft
 def test_a_monthly_from_the_31st_appears_every_month_on_its_last_day() -> None:
     rule = Cadence(anchor=dt.date(2023, 12, 31), every="1 month")
     assert dates(rule, dt.date(2023, 12, 1), 5) == [
-        dt.date(2023, 12, 31), dt.date(2024, 1, 31), dt.date(2024, 2, 29), dt.date(2024, 3, 31), dt.date(2024, 4, 30),
+        dt.date(2023, 12, 31),
+        dt.date(2024, 1, 31),
+        dt.date(2024, 2, 29),
+        dt.date(2024, 3, 31),
+        dt.date(2024, 4, 30),
     ]
 
 
 def test_a_yearly_from_a_leap_day_appears_every_year() -> None:
     rule = Cadence(anchor=dt.date(2024, 2, 29), every="12 months")
     assert dates(rule, dt.date(2024, 1, 1), 5) == [
-        dt.date(2024, 2, 29), dt.date(2025, 2, 28), dt.date(2026, 2, 28), dt.date(2027, 2, 28), dt.date(2028, 2, 29),
+        dt.date(2024, 2, 29),
+        dt.date(2025, 2, 28),
+        dt.date(2026, 2, 28),
+        dt.date(2027, 2, 28),
+        dt.date(2028, 2, 29),
     ]
 
 
-@pytest.mark.parametrize(("zone", "date", "at", "utc"), [
-    ("America/New_York", dt.date(2024, 3, 10), "02:30", "2024-03-10T07:30+00:00"),  # 03:30 daylight time
-    ("America/New_York", dt.date(2024, 11, 3), "01:30", "2024-11-03T05:30+00:00"),  # the first of the two
-    ("Australia/Lord_Howe", dt.date(2023, 10, 1), "02:15", "2023-09-30T15:45+00:00"),  # half an hour: 02:45
-    ("Australia/Lord_Howe", dt.date(2024, 4, 7), "01:45", "2024-04-06T14:45+00:00"),
-    ("America/Sao_Paulo", dt.date(2018, 11, 4), "00:00", "2018-11-04T03:00+00:00"),  # midnight didn't exist: 01:00
-    ("Africa/Casablanca", dt.date(2024, 4, 14), "02:30", "2024-04-14T02:30+00:00"),  # after Ramadan
-    ("Asia/Kathmandu", dt.date(1986, 1, 1), "00:10", "1985-12-31T18:40+00:00"),  # fifteen minutes, once
-])
+@pytest.mark.parametrize(
+    ("zone", "date", "at", "utc"),
+    [
+        ("America/New_York", dt.date(2024, 3, 10), "02:30", "2024-03-10T07:30+00:00"),  # 03:30 daylight time
+        ("America/New_York", dt.date(2024, 11, 3), "01:30", "2024-11-03T05:30+00:00"),  # the first of the two
+        ("Australia/Lord_Howe", dt.date(2023, 10, 1), "02:15", "2023-09-30T15:45+00:00"),  # half an hour: 02:45
+        ("Australia/Lord_Howe", dt.date(2024, 4, 7), "01:45", "2024-04-06T14:45+00:00"),
+        ("America/Sao_Paulo", dt.date(2018, 11, 4), "00:00", "2018-11-04T03:00+00:00"),  # midnight didn't exist: 01:00
+        ("Africa/Casablanca", dt.date(2024, 4, 14), "02:30", "2024-04-14T02:30+00:00"),  # after Ramadan
+        ("Asia/Kathmandu", dt.date(1986, 1, 1), "00:10", "1985-12-31T18:40+00:00"),  # fifteen minutes, once
+    ],
+)
 def test_a_time_in_a_gap_moves_forward_and_one_in_a_fold_is_the_first(
     zone: str, date: dt.date, at: str, utc: str
 ) -> None:
@@ -136,8 +164,11 @@ def test_a_time_in_a_gap_moves_forward_and_one_in_a_fold_is_the_first(
 
 def test_a_gap_does_not_put_the_deadline_after_the_issue() -> None:
     rule = Cadence(
-        anchor=dt.date(2024, 3, 10), zone="America/New_York", time="03:00",
-        copy_deadline="same day at 02:30", approve_by="same day at 02:45",
+        anchor=dt.date(2024, 3, 10),
+        zone="America/New_York",
+        time="03:00",
+        copy_deadline="same day at 02:30",
+        approve_by="same day at 02:45",
     )
     slot = cadence.next_slot(rule, dt.date(2024, 3, 1))
     assert slot.deadline == slot.approve_by == slot.sends == dt.datetime(2024, 3, 10, 7, tzinfo=dt.UTC)
@@ -146,7 +177,10 @@ def test_a_gap_does_not_put_the_deadline_after_the_issue() -> None:
 def test_samoas_lost_day_doubles_nothing_and_the_rhythm_stays() -> None:
     daily = Cadence(anchor=dt.date(2011, 12, 28), every="1 day", zone="Pacific/Apia", reminders=())
     assert dates(daily, dt.date(2011, 12, 27), 4) == [
-        dt.date(2011, 12, 28), dt.date(2011, 12, 29), dt.date(2011, 12, 31), dt.date(2012, 1, 1),
+        dt.date(2011, 12, 28),
+        dt.date(2011, 12, 29),
+        dt.date(2011, 12, 31),
+        dt.date(2012, 1, 1),
     ]
     weekly = Cadence(anchor=dt.date(2011, 12, 23), every="1 week", zone="Pacific/Apia", reminders=())
     lost = cadence.next_slot(weekly, dt.date(2011, 12, 24))
@@ -164,8 +198,14 @@ def test_skipped_dates_are_left_out_and_extra_ones_come_in_once(
     skip = {regular[i] for i in skipped}
     extra = {rule.anchor + dt.timedelta(days=day) for day in more} - skip - lost_days(rule.zone)
     changed = Cadence(
-        anchor=rule.anchor, every=rule.every, time=rule.time, zone=rule.zone, approve_by=rule.approve_by,
-        copy_deadline=rule.copy_deadline, skip=tuple(skip), extra=tuple(extra),
+        anchor=rule.anchor,
+        every=rule.every,
+        time=rule.time,
+        zone=rule.zone,
+        approve_by=rule.approve_by,
+        copy_deadline=rule.copy_deadline,
+        skip=tuple(skip),
+        extra=tuple(extra),
     )
     expected = sorted(((set(regular) | extra) - skip) - lost_days(rule.zone))
     found = [slot.date for slot in islice(cadence.slots(changed, start), len(expected))]
@@ -179,14 +219,19 @@ def test_a_date_both_skipped_and_extra_is_a_mistake() -> None:
         cadence.next_slot(Cadence(anchor=dt.date(2023, 11, 14), skip=(day,), extra=(day,)), day)
 
 
-@pytest.mark.parametrize("rule", [
-    Cadence(anchor=dt.date(9999, 12, 31)),
-    Cadence(anchor=dt.date(9998, 12, 31), every="13 months", skip=(dt.date(9998, 12, 31),)),
-    Cadence(anchor=dt.date(1990, 1, 31), every="99999999999999999999 months", skip=(dt.date(1990, 1, 31),)),
-    Cadence(anchor=dt.date(1990, 1, 31), every="99999999999999999999 weeks"),
-    Cadence(anchor=dt.date(2023, 1, 31), reminders=("999999999999 days before at 09:00",)),
-    Cadence(anchor=dt.date(1, 1, 1), every="9000 months", zone="Asia/Tokyo", copy_deadline="900000 days before at 09:00"),
-])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        Cadence(anchor=dt.date(9999, 12, 31)),
+        Cadence(anchor=dt.date(9998, 12, 31), every="13 months", skip=(dt.date(9998, 12, 31),)),
+        Cadence(anchor=dt.date(1990, 1, 31), every="99999999999999999999 months", skip=(dt.date(1990, 1, 31),)),
+        Cadence(anchor=dt.date(1990, 1, 31), every="99999999999999999999 weeks"),
+        Cadence(anchor=dt.date(2023, 1, 31), reminders=("999999999999 days before at 09:00",)),
+        Cadence(
+            anchor=dt.date(1, 1, 1), every="9000 months", zone="Asia/Tokyo", copy_deadline="900000 days before at 09:00"
+        ),
+    ],
+)
 def test_a_calendar_that_never_comes_is_a_mistake_and_not_an_endless_search(rule: Cadence) -> None:
     with pytest.raises(CadenceMistake, match="cadence"):
         cadence.next_slot(rule, dt.date(2023, 11, 1))

@@ -321,6 +321,8 @@ def test_a_folder_that_is_not_empty_is_not_made_into_a_publications(desk: Desk) 
         (("issue", "preview", "9.9"), 'there is no issue "9.9"'),
         (("issue", "send", "9.9", "--yes"), 'there is no issue "9.9"'),
         (("delivery", "list", "9.9"), 'there is no issue "9.9"'),
+        (("db", "backup", "config.toml"), "there is something here already"),
+        (("db", "backup", "no/such/place.db"), "can't be written"),
         (("draft", "show", "99"), "there is no draft 99"),
         (("draft", "ready", "99"), "there is no draft 99"),
         (("draft", "edit", "99", "--headline", "x"), "there is no draft 99"),
@@ -572,6 +574,12 @@ def test_a_relay_that_takes_no_test_is_quoted(assembled: Desk) -> None:
     a_sentence(
         said, "the relay doesn't take the test to me@example.org: it refuses the sender: 550 5.7.1 no mail from you"
     )
+
+
+def test_two_tests_into_a_maildir_are_two_messages(assembled: Desk) -> None:
+    assert assembled.type("issue", "test", "2.21", "me@example.org", "you@example.org").code == 0
+    assert assembled.type("issue", "test", "2.21", "me@example.org").code == 0
+    assert len(list((assembled.path / "outbox" / "new").iterdir())) == 3
 
 
 # ---- stopped

@@ -61,8 +61,11 @@ def test_skipped_and_extra_dates_are_marked_and_numbers_leave_no_gap(make_folder
     folder = make_folder((ZONE, f"{ZONE}\nskip = [2023-11-28, 2023-11-29]\nextra = [2023-12-05]"))
     found = rows(folder, "-n", "3")
     assert [(row["slot"], row.get("label"), row["skipped"], row.get("extra")) for row in found] == [
-        ("2023-11-14", "2.21", False, False), ("2023-11-28", None, True, None), ("2023-11-29", None, True, None),
-        ("2023-12-05", "2.22", False, True), ("2023-12-12", "2.23", False, False),
+        ("2023-11-14", "2.21", False, False),
+        ("2023-11-28", None, True, None),
+        ("2023-11-29", None, True, None),
+        ("2023-12-05", "2.22", False, True),
+        ("2023-12-12", "2.23", False, False),
     ]
     assert [row["needed"] for row in found if row["skipped"]] == [True, False]
     text = run(folder, *AT).stdout
@@ -74,8 +77,17 @@ def test_an_issue_that_has_been_made_shows_its_own_number_and_state(folder: Fold
     digest = folder.config.publications["digest"]
     with folder.session() as session:
         session.add_all(
-            Draft(publication="digest", headline="a", section="Economy", body="b", position=n, created=NOW,
-                  changed=NOW, state=DraftState.ready) for n in range(2)
+            Draft(
+                publication="digest",
+                headline="a",
+                section="Economy",
+                body="b",
+                position=n,
+                created=NOW,
+                changed=NOW,
+                state=DraftState.ready,
+            )
+            for n in range(2)
         )
         issue = issues.open_next(session, "digest", digest, NOW)
         issues.override(session, issue, number=30, through=31)

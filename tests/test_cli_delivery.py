@@ -35,7 +35,9 @@ def type_in(folder: Folder, *words: str, typed: str | None = None) -> Result:
 @pytest.fixture
 def sent(issue: Any) -> Any:  # noqa: F811
     def make() -> Folder:
-        with MailServer(refuse={"reader01@example.org": "550 5.1.1 =no such user"}, drop_after_dot={"reader02@example.org"}) as server:
+        with MailServer(
+            refuse={"reader01@example.org": "550 5.1.1 =no such user"}, drop_after_dot={"reader02@example.org"}
+        ) as server:
             folder: Folder = issue(server, READERS[:5])
             for _ in range(2):
                 send(folder, NOW)
@@ -48,7 +50,11 @@ def test_the_log_says_how_the_audience_adds_up_and_who_needs_a_person(sent: Any)
     output = type_in(sent(), "delivery", "list", "2.21", *AT).output
     assert "Vol 2 No 21: 5 candidates: 5 due." in output
     assert "✓ 3 sent (a relay took them)" in output
-    assert output.index("reader02@example.org") < output.index("reader01@example.org") < output.index("reader00@example.org")
+    assert (
+        output.index("reader02@example.org")
+        < output.index("reader01@example.org")
+        < output.index("reader00@example.org")
+    )
     assert "550 5.1.1 =no such user" in output
 
 
@@ -74,7 +80,10 @@ def test_the_whole_log_as_a_file_that_no_spreadsheet_takes_for_formulas(sent: An
     type_in(folder, "delivery", "export", "2.21", "--output", str(tmp_path / "log.csv"))
     rows = list(csv.DictReader(io.StringIO((tmp_path / "log.csv").read_text("utf-8-sig"))))
     assert len(rows) == 6
-    assert [(row["state"], row["try"]) for row in rows if row["address"] == "reader01@example.org"] == [("failed", "earlier"), ("queued", "last")]
+    assert [(row["state"], row["try"]) for row in rows if row["address"] == "reader01@example.org"] == [
+        ("failed", "earlier"),
+        ("queued", "last"),
+    ]
     lines = type_in(folder, "delivery", "export", "--all", "--format", "jsonl").output.splitlines()
     assert len([json.loads(line) for line in lines]) == 6
 
@@ -93,7 +102,10 @@ def test_uncertain_ones_are_listed_by_name_and_nothing_is_decided_unasked(sent: 
     assert "reader02@example.org" in output
     assert "--sent | --again" in output
     assert json.loads(type_in(folder, "delivery", "list", "2.21", "--json").output)["tally"]["uncertain"] == 1
-    assert "1 delivery counted as sent." in type_in(folder, "delivery", "resolve", "2.21", "--sent", "--yes", "--by", "Ada", *AT).output
+    assert (
+        "1 delivery counted as sent."
+        in type_in(folder, "delivery", "resolve", "2.21", "--sent", "--yes", "--by", "Ada", *AT).output
+    )
     assert "no delivery is uncertain" in type_in(folder, "delivery", "resolve", "2.21", *AT).output
 
 

@@ -37,7 +37,10 @@ def stories(tmp_path: Path) -> Callable[..., str]:
 
 def command(folder: Path, *words: object, stdin: str | bytes = "", env: dict[str, str] | None = None) -> Result:
     return CliRunner().invoke(
-        newsletter, ["-C", str(folder), "draft", *map(str, words)], input=stdin, env={"EDITOR": None, "VISUAL": None, **(env or {})},
+        newsletter,
+        ["-C", str(folder), "draft", *map(str, words)],
+        input=stdin,
+        env={"EDITOR": None, "VISUAL": None, **(env or {})},
     )
 
 
@@ -126,7 +129,12 @@ def test_a_picture_is_looked_for_beside_the_storys_file(run: Run, stories: Calla
 
 
 def test_the_list_shows_the_queue_and_what_is_placed_and_all_when_asked(run: Run, stories: Callable[..., str]) -> None:
-    run("add", stories("One", more="not_before: 2023-11-20\n"), stories("Two", more="not_after: 2024-01-02\n"), stories("Three"))
+    run(
+        "add",
+        stories("One", more="not_before: 2023-11-20\n"),
+        stories("Two", more="not_after: 2024-01-02\n"),
+        stories("Three"),
+    )
     run("drop", 3)
     said = run("list", "--at", "2023-11-13T14:46-05:00")
     assert "from Nov 20 " in said
@@ -138,10 +146,17 @@ def test_the_list_shows_the_queue_and_what_is_placed_and_all_when_asked(run: Run
     assert "newsletter draft add" in run("list")
 
 
-def test_what_show_prints_can_be_queued_and_edited_with_its_picture(run: Run, stories: Callable[..., str], tmp_path: Path) -> None:
+def test_what_show_prints_can_be_queued_and_edited_with_its_picture(
+    run: Run, stories: Callable[..., str], tmp_path: Path
+) -> None:
     noise = Image.effect_noise((900, 600), 90).convert("RGB")
     noise.save(tmp_path / "a.jpg")
-    run("add", stories("One: two".replace(": ", " "), more="picture: a.jpg\nalt: Noise.\nauthor: 'A: b'\n"), "--at", "2023-11-13T14:46-05:00")
+    run(
+        "add",
+        stories("One: two".replace(": ", " "), more="picture: a.jpg\nalt: Noise.\nauthor: 'A: b'\n"),
+        "--at",
+        "2023-11-13T14:46-05:00",
+    )
     shown = run("show", 1)
     assert "# draft 1: ready, queued Nov 13, 2023 14:46\n" in shown
     before = json.loads(run("show", 1, "--json"))
@@ -154,14 +169,21 @@ def test_what_show_prints_can_be_queued_and_edited_with_its_picture(run: Run, st
     assert (again["picture"], again["body"], again["author"]) == (before["picture"], before["body"], "A: b")
 
 
-def test_options_change_one_thing_and_leave_the_rest(run: Run, refused: Run, stories: Callable[..., str], tmp_path: Path) -> None:
+def test_options_change_one_thing_and_leave_the_rest(
+    run: Run, refused: Run, stories: Callable[..., str], tmp_path: Path
+) -> None:
     Image.new("RGB", (20, 10), "red").save(tmp_path / "a.png")
     run("add", stories("One", more="not_before: 2023-11-20\nauthor: Us\n"))
-    assert run("edit", 1, "--headline", " A: b ", "--not-before", "", "--picture", tmp_path / "a.png", "--alt", "Red.") == (
-        "changed 1: A: b (Economy)\n"
-    )
+    assert run(
+        "edit", 1, "--headline", " A: b ", "--not-before", "", "--picture", tmp_path / "a.png", "--alt", "Red."
+    ) == ("changed 1: A: b (Economy)\n")
     facts = json.loads(run("show", 1, "--json"))
-    assert (facts["headline"], facts["not_before"], facts["author"], facts["body"]) == ("A: b", None, "Us", "Text of One.")
+    assert (facts["headline"], facts["not_before"], facts["author"], facts["body"]) == (
+        "A: b",
+        None,
+        "Us",
+        "Text of One.",
+    )
     assert facts["picture"]["alt"] == "Red."
     run("edit", 1, "--not-after", "2024-01-31", "--credit", "Us")
     facts = json.loads(run("show", 1, "--json"))
@@ -206,16 +228,23 @@ def test_of_several_publications_one_must_be_named_and_its_own_drafts_are_its_ow
 ) -> None:
     other = CONFIG[CONFIG.index("[publications.digest]") : CONFIG.index("[publications.digest.numbering]")]
     other = other.replace("digest]", "bulletin]").replace('"Economy", "Diplomacy", "Defense"', "")
-    folder = make_folder(("[publications.digest.numbering]", (
-        other + "[publications.bulletin.cadence]\nanchor = 2023-11-14\n\n[publications.digest.numbering]"
-    )))
+    folder = make_folder(
+        (
+            "[publications.digest.numbering]",
+            (other + "[publications.bulletin.cadence]\nanchor = 2023-11-14\n\n[publications.digest.numbering]"),
+        )
+    )
     one = stories("One", "Letters")
     assert "--publication NAME" in str(command(folder.path, "add", one).exception)
     assert "no section" in str(command(folder.path, "add", one, "-p", "digest").exception)
     assert command(folder.path, "add", one, "-p", "bulletin").stdout == "queued 1: One (Letters)\n"
-    assert command(folder.path, "add", stories("Two", more="publication: digest\n")).stdout == "queued 2: Two (Economy)\n"
+    assert (
+        command(folder.path, "add", stories("Two", more="publication: digest\n")).stdout == "queued 2: Two (Economy)\n"
+    )
     assert 'belongs to "bulletin"' in str(command(folder.path, "drop", 1, "-p", "digest").exception)
-    assert 'for "bulletin"' in str(command(folder.path, "edit", 2, stories("Two", more="publication: bulletin\n")).exception)
+    assert 'for "bulletin"' in str(
+        command(folder.path, "edit", 2, stories("Two", more="publication: bulletin\n")).exception
+    )
     assert json.loads(command(folder.path, "list", "-p", "digest", "--json").stdout)[0]["id"] == 2
 
 
@@ -252,12 +281,15 @@ def test_a_mistake_is_shown_over_the_text_which_is_offered_again(lite_folder: Fo
     assert json.loads(lite(lite_folder, "show", 1, "--json").stdout)["body"] == "Text. More."
 
 
-@pytest.mark.parametrize(("answer", "steps"), [
-    ("n\n", []),
-    ("", []),
-    ("y\n", [""]),
-    ("y\n", ["sys.exit(1)"]),
-])
+@pytest.mark.parametrize(
+    ("answer", "steps"),
+    [
+        ("n\n", []),
+        ("", []),
+        ("y\n", [""]),
+        ("y\n", ["sys.exit(1)"]),
+    ],
+)
 def test_whoever_gives_up_finds_the_text_in_a_file(
     lite_folder: Folder, tmp_path: Path, answer: str, steps: list[str]
 ) -> None:
@@ -291,7 +323,18 @@ def test_what_somebody_else_changed_meanwhile_is_not_written_over(
     lite_folder: Folder, stories: Callable[..., str], tmp_path: Path
 ) -> None:
     lite(lite_folder, "add", stories("One"))
-    theirs = [sys.executable, "-m", "newsletter", "-C", str(lite_folder.path), "draft", "edit", "1", "--headline", "Theirs"]
+    theirs = [
+        sys.executable,
+        "-m",
+        "newsletter",
+        "-C",
+        str(lite_folder.path),
+        "draft",
+        "edit",
+        "1",
+        "--headline",
+        "Theirs",
+    ]
     env = editor(tmp_path, f"import subprocess; subprocess.run({theirs!r}, check=True); t = t.replace('One', 'Mine')")
     result = lite(lite_folder, "edit", 1, env=env, stdin="n\n")
     assert "somebody else" in str(result.exception)
@@ -308,8 +351,12 @@ def test_without_a_terminal_and_an_editor_there_is_a_sentence(lite_folder: Folde
 
 def test_as_a_process_a_mistake_is_a_sentence_and_code_2(lite_folder: Folder, stories: Callable[..., str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "newsletter", "draft", "add", stories("One: two")], cwd=lite_folder.path,
-        env={**os.environ, "PYTHONIOENCODING": "utf-8"}, capture_output=True, encoding="utf-8", check=False,
+        [sys.executable, "-m", "newsletter", "draft", "add", stories("One: two")],
+        cwd=lite_folder.path,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert "line 2: a colon stands within this text" in done.stderr

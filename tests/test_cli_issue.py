@@ -34,8 +34,17 @@ def run(folder: Folder) -> Any:
 def queue(folder: Folder, count: int) -> None:
     with folder.session() as session:
         session.add_all(
-            Draft(publication="digest", headline=f"Story {n}", section="Economy", body="Text.", position=n, created=NOW,
-                  changed=NOW, state=DraftState.ready) for n in range(1, count + 1)
+            Draft(
+                publication="digest",
+                headline=f"Story {n}",
+                section="Economy",
+                body="Text.",
+                position=n,
+                created=NOW,
+                changed=NOW,
+                state=DraftState.ready,
+            )
+            for n in range(1, count + 1)
         )
 
 
@@ -99,7 +108,9 @@ def test_the_one_who_decides_is_the_login_by_default(folder: Folder, run: Any) -
 def test_reopening_and_cancelling(folder: Folder, run: Any) -> None:
     queue(folder, 2)
     run("assemble", at=AFTER)
-    assert run("reopen", "21", at=AFTER).stdout == "Vol 2 No 21 is open again. Close it with newsletter issue assemble.\n"
+    assert (
+        run("reopen", "21", at=AFTER).stdout == "Vol 2 No 21 is open again. Close it with newsletter issue assemble.\n"
+    )
     assert run("cancel", "2023-11-14", "--why", "holiday", at=AFTER).stdout == (
         "The issue of Nov 14, 2023 is cancelled: holiday.\n"
     )
@@ -136,9 +147,21 @@ def test_everything_about_an_issue_is_there_for_machines(folder: Folder, run: An
     assert [story["headline"] for story in row["stories"]] == ["Story 1", "Story 2"]
 
 
-@pytest.mark.parametrize("verb", [
-    "list", "show", "assemble", "edit", "approve", "hold", "resume", "pause", "cancel", "reopen",
-])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "list",
+        "show",
+        "assemble",
+        "edit",
+        "approve",
+        "hold",
+        "resume",
+        "pause",
+        "cancel",
+        "reopen",
+    ],
+)
 def test_every_verb_has_help(verb: str) -> None:
     assert verb in CliRunner().invoke(newsletter, ["issue", "--help"]).stdout
     result = CliRunner().invoke(newsletter, ["issue", verb, "--help"])

@@ -37,10 +37,21 @@ def place(lite_folder: Folder) -> Path:
     shutil.copytree(TOP / "lists", folder / "lists")
     type_in(folder, "list", "apply", "--yes")
     for i in range(3):
-        (folder / f"{i}.md").write_text(f"---\nheadline: Headline {i}\nsection: Economy\n---\nDear [[name|reader]], story {i}.\n")
+        (folder / f"{i}.md").write_text(
+            f"---\nheadline: Headline {i}\nsection: Economy\n---\nDear [[name|reader]], story {i}.\n"
+        )
         type_in(folder, "draft", "add", str(folder / f"{i}.md"), *AT)
     for name in ("Ada", "Béla"):
-        type_in(folder, "subscriber", "add", f"{name.lower()}@example.org".replace("é", "e"), "--name", name, "--list", "alliance-digest")
+        type_in(
+            folder,
+            "subscriber",
+            "add",
+            f"{name.lower()}@example.org".replace("é", "e"),
+            "--name",
+            name,
+            "--list",
+            "alliance-digest",
+        )
     return folder
 
 
@@ -116,7 +127,9 @@ def test_sending_asks_first(place: Path) -> None:
 
 def test_a_relay_that_is_not_there_is_said_before_the_audience_is_frozen(place: Path) -> None:
     type_in(place, "issue", "assemble", *AT)
-    (place / "config.toml").write_text(CONFIG.replace('kind = "maildir"', 'host = "127.0.0.1"\nport = 1\nsecurity = "none"'))
+    (place / "config.toml").write_text(
+        CONFIG.replace('kind = "maildir"', 'host = "127.0.0.1"\nport = 1\nsecurity = "none"')
+    )
     with pytest.raises(RelayMistake, match="can't be reached"):
         type_in(place, "issue", "send", "2.21", "--yes", *AT)
     assert '"state": "assembled"' in type_in(place, "issue", "show", "2.21", "--json").output

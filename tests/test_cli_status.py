@@ -180,12 +180,16 @@ def test_an_issue_that_is_being_sent_with_all_that_waits(lite_folder: Folder) ->
         issue = going(session, SENDS, sender=SENDS + 5 * MINUTE)
         ids = people(session, [f"r{n}@example.org" for n in range(1000)])
         deliver(session, issue, ids[:600], DeliveryState.sent, SENDS + 2 * SECOND)
-        deliver(session, issue, ids[600:614], DeliveryState.deferred, SENDS, "421 4.7.28 slow down", SENDS + 10 * MINUTE)
+        deliver(
+            session, issue, ids[600:614], DeliveryState.deferred, SENDS, "421 4.7.28 slow down", SENDS + 10 * MINUTE
+        )
         deliver(session, issue, ids[614:616], DeliveryState.failed, SENDS)
         deliver(session, issue, ids[616:617], DeliveryState.uncertain, SENDS)
         deliver(session, issue, ids[617:], DeliveryState.queued, SENDS)
         session.add(Notice(publication="digest", about="x", subject="s", body="b", since=SENDS, why="550 5.7.1 denied"))
-        session.add(RelayHealth(relay="outbox", why="no route to host", since=SENDS, failures=2, next_look=SENDS + MINUTE))
+        session.add(
+            RelayHealth(relay="outbox", why="no route to host", since=SENDS, failures=2, next_look=SENDS + MINUTE)
+        )
     assert seen(lite_folder, SENDS + 8 * SECOND) == SENDING
 
 
@@ -205,7 +209,9 @@ def test_a_held_issue_says_by_whom_and_what_lets_it_go(lite_folder: Folder) -> N
     with lite_folder.session() as session:
         queue(session, 3)
         digest = lite_folder.config.publications["digest"]
-        issues.hold(session, issues.open_next(session, "digest", digest, NOW), "a source is missing", "Ann", NOW - MINUTE)
+        issues.hold(
+            session, issues.open_next(session, "digest", digest, NOW), "a source is missing", "Ann", NOW - MINUTE
+        )
     text = seen(lite_folder)
     waits = next(line for line in text.splitlines() if line.startswith("‖ issue"))
     assert waits.split("  ")[0] == "‖ issue 2.21"
@@ -229,7 +235,7 @@ def test_no_line_is_wider_than_the_terminal_nor_than_is_easily_read(
         deliver(session, issue, [1, 2], DeliveryState.deferred, NOW, long, NOW + HOUR)
     text = seen(lite_folder, width=width, force_terminal=is_terminal)
     assert max(len(line) for line in text.splitlines()) <= min(width, 120)
-    last = text[text.index("Last issues"):].splitlines()
+    last = text[text.index("Last issues") :].splitlines()
     assert "1,216" in last[2]
     assert not any("…" in line for line in last[:4])
 
@@ -289,7 +295,8 @@ def test_an_issue_that_missed_its_time_is_assembled_or_cancelled(lite_folder: Fo
         queue(session, 1)
         digest_at(lite_folder, session, DEADLINE, SENDS + DAY)
     assert commands(lite_folder, SENDS + DAY) == [
-        "newsletter issue assemble --issue 2023-11-14", "newsletter issue cancel 2023-11-14 --why REASON",
+        "newsletter issue assemble --issue 2023-11-14",
+        "newsletter issue cancel 2023-11-14 --why REASON",
     ]
 
 
@@ -336,7 +343,9 @@ def two(make_folder: Callable[..., Folder]) -> Folder:
     return make_folder(("[publications.digest.numbering]", f"{BRIEF}\n[publications.digest.numbering]"))
 
 
-def test_several_publications_stand_one_under_the_other_and_commands_name_theirs(make_folder: Callable[..., Folder]) -> None:
+def test_several_publications_stand_one_under_the_other_and_commands_name_theirs(
+    make_folder: Callable[..., Folder],
+) -> None:
     folder = two(make_folder)
     with folder.session() as session:
         people(session, ["ann@example.org"])
@@ -364,7 +373,8 @@ def test_json_gives_everything_as_facts(make_folder: Callable[..., Folder]) -> N
     assert (digest["next"]["number"], digest["next"]["queue"]["writing"]) == ("2.21", 5)
     assert digest["next"]["audience"] == {"candidates": 22, "due": 20, "excluded": {"pending": 2}}
     assert [(each["kind"], each["count"], each["next_look"]) for each in digest["waits"]] == [
-        ("uncertain", 2, None), ("subscription", 2, None),
+        ("uncertain", 2, None),
+        ("subscription", 2, None),
     ]
     assert (digest["last"][0]["label"], digest["last"][0]["took"]) == ("2.20", 658.0)
     assert found["publications"][0]["to_do"][0]["commands"][0] == "newsletter draft add story.md -p digest"
@@ -375,4 +385,7 @@ def test_at_another_time_it_says_how_things_will_stand_if_nothing_is_done(lite_f
     with lite_folder.session() as session:
         queue(session, 3)
     text = run(lite_folder, "--at", "2023-11-13T17:30-05:00").stdout
-    assert "Vol 2 No 21 should have been assembled today 17:00, 30 min ago. newsletter run is not up: newsletter run" in text
+    assert (
+        "Vol 2 No 21 should have been assembled today 17:00, 30 min ago. newsletter run is not up: newsletter run"
+        in text
+    )

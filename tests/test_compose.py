@@ -26,7 +26,7 @@ KEYS = Keys(token=(b"k" * 32,), fingerprint=b"f" * 32)
 NAMES = fields.known(["first_name", "city", "plan"])
 HTML = (
     '<!doctype html><html lang="en"><body><p>Dear \x02name|reader\x03,</p>\n<p>.dots and  two spaces </p>'
-    '<p>\x02if city\x03You are in \x02city\x03.\x02else\x03Where are you?\x02end\x03</p>'
+    "<p>\x02if city\x03You are in \x02city\x03.\x02else\x03Where are you?\x02end\x03</p>"
     '<a href="\x02unsubscribe_url\x03">Leave</a> <a href="https://example.org/?city=\x02city\x03&amp;x=1">City</a>'
     "<p>" + "Tōkyō 東京 " * 40 + "</p></body></html>\n"
 )
@@ -67,7 +67,8 @@ def parts(data: bytes) -> tuple[str, str]:
     text, html = message.iter_parts()
     assert (text.get_content_type(), html.get_content_type()) == ("text/plain", "text/html")
     return tuple(
-        quopri.decodestring(part.get_payload(decode=False).encode()).decode().replace("\r\n", "\n") for part in (text, html)
+        quopri.decodestring(part.get_payload(decode=False).encode()).decode().replace("\r\n", "\n")
+        for part in (text, html)
     )
 
 
@@ -161,7 +162,7 @@ def test_a_name_with_a_line_break_starts_no_header() -> None:
 def test_a_value_can_not_break_out_of_its_place_in_the_html() -> None:
     _, html = parts(composer().compose(reader(name='"><script>alert(1)</script>', city='" onclick="x'), NOW).data)
     assert "<script" not in html
-    assert "onclick=\"" not in html
+    assert 'onclick="' not in html
 
 
 VALUES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=200)

@@ -37,7 +37,9 @@ def test_a_database_without_tables_says_how_to_make_them(tmp_path: Path) -> None
     database.check(engine)
 
 
-@pytest.mark.parametrize("url", ["mysql://x/y", "nonsense", "sqlite:////no/such/place/at/all.db", "postgresql://127.0.0.1:1/x"])
+@pytest.mark.parametrize(
+    "url", ["mysql://x/y", "nonsense", "sqlite:////no/such/place/at/all.db", "postgresql://127.0.0.1:1/x"]
+)
 def test_a_database_that_cannot_be_used_is_a_sentence(tmp_path: Path, url: str) -> None:
     with pytest.raises(DatabaseMistake):
         database.check(database.open_database(url, tmp_path))

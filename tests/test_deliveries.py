@@ -27,8 +27,16 @@ def frozen(folder: Folder, subscribe: Callable[..., Subscriber]) -> Callable[[in
     def make(readers: int) -> Folder:
         with folder.session() as session:
             issue = Issue(
-                publication="digest", slot=NOW.date(), state=IssueState.sending, since=NOW, deadline=NOW, approve_by=NOW,
-                sends=NOW, volume=2, number=21, subject="x",
+                publication="digest",
+                slot=NOW.date(),
+                state=IssueState.sending,
+                since=NOW,
+                deadline=NOW,
+                approve_by=NOW,
+                sends=NOW,
+                volume=2,
+                number=21,
+                subject="x",
             )
             session.add(issue)
             for i in range(readers):
@@ -129,7 +137,8 @@ def test_a_batch_given_back_is_due_when_the_first_of_its_open_deliveries_is(froz
         one, two, *rest = session.scalars(select(Delivery.subscriber_id).order_by(Delivery.subscriber_id)).all()
         for person, minutes in ((one, 30), (two, 10)):
             session.execute(
-                update(Delivery).where(Delivery.subscriber_id == person)
+                update(Delivery)
+                .where(Delivery.subscriber_id == person)
                 .values(state=DeliveryState.deferred, next_look=NOW + dt.timedelta(minutes=minutes))
             )
         session.execute(update(Delivery).where(Delivery.subscriber_id.in_(rest)).values(state=DeliveryState.sent))
@@ -137,15 +146,21 @@ def test_a_batch_given_back_is_due_when_the_first_of_its_open_deliveries_is(froz
         assert session.scalars(select(Batch)).one().due == NOW + dt.timedelta(minutes=10)
         assert not deliveries.finish(session, claimed.issue, NOW)
         session.execute(update(Delivery).values(state=DeliveryState.failed, next_look=None))
-        deliveries.give_back(session, deliveries.claim(session, "host:1:x", NOW + dt.timedelta(hours=1)), "host:1:x", NOW)  # type: ignore[arg-type]
+        deliveries.give_back(
+            session, deliveries.claim(session, "host:1:x", NOW + dt.timedelta(hours=1)), "host:1:x", NOW
+        )  # type: ignore[arg-type]
         assert session.scalars(select(Batch)).one().due is None
         assert deliveries.finish(session, claimed.issue, NOW)
 
 
 @given(
-    tries=st.integers(1, 30), chance=st.floats(0, 1), waited=st.timedeltas(dt.timedelta(0), dt.timedelta(days=4)),
+    tries=st.integers(1, 30),
+    chance=st.floats(0, 1),
+    waited=st.timedeltas(dt.timedelta(0), dt.timedelta(days=4)),
 )
-def test_the_next_try_keeps_to_the_schedule_and_never_comes_after_giving_up(tries: int, chance: float, waited: dt.timedelta) -> None:
+def test_the_next_try_keeps_to_the_schedule_and_never_comes_after_giving_up(
+    tries: int, chance: float, waited: dt.timedelta
+) -> None:
     sending = Sending()
     again = deliveries.next_try(sending, tries, NOW, NOW + waited, chance)
     step = span(sending.retry_after[min(tries, len(sending.retry_after)) - 1])

@@ -12,13 +12,13 @@ from conftest import NOW
 from mailserver import MailServer
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
+from test_sender import READERS, issue, send, states  # noqa: F401 - issue is a fixture
 
 from newsletter import delivery_log, subscribers, suppressions
 from newsletter.delivery_log import Which
 from newsletter.errors import DeliveryMistake, SubscriberMistake
 from newsletter.folder import Folder
 from newsletter.models import Batch, DeliveryState, Issue, IssueState, SuppressionReason
-from test_sender import READERS, issue, send, states  # noqa: F401 - issue is a fixture
 
 LATER = NOW + dt.timedelta(hours=1)
 
@@ -35,7 +35,13 @@ def retry(folder: Folder, which: Which = Which()) -> tuple[int, int]:
 def resolve(folder: Folder, *addresses: str, again: bool) -> tuple[int, int]:
     with folder.session() as session:
         return delivery_log.resolve(
-            session, folder.publication()[1], the_issue(session), Which(addresses=addresses), LATER, again=again, by="Ada"
+            session,
+            folder.publication()[1],
+            the_issue(session),
+            Which(addresses=addresses),
+            LATER,
+            again=again,
+            by="Ada",
         )
 
 
@@ -64,7 +70,9 @@ def test_the_log_shows_what_needs_a_person_first(sent: Any) -> None:
         assert [line.state.value for line in found] == ["uncertain"] * 2 + ["failed"] + ["sent"] * 5
         assert found[2].reply == "550 5.1.1 no such user"
         assert delivery_log.count(session, the_issue(session), Which(states=(DeliveryState.sent,))) == 5
-        assert [line.address for line in delivery_log.lines(session, the_issue(session), Which(search="READER01"))] == ["reader01@example.org"]
+        assert [line.address for line in delivery_log.lines(session, the_issue(session), Which(search="READER01"))] == [
+            "reader01@example.org"
+        ]
         assert delivery_log.count(session, the_issue(session), Which(reply="5.1.1")) == 1
         assert delivery_log.count(session, the_issue(session), Which(domain="example.org")) == 8
         assert delivery_log.count(session, the_issue(session), Which(domain="ample.org")) == 0
@@ -161,10 +169,18 @@ def test_a_reader_who_was_not_in_the_audience_is_a_sentence(sent: Any, subscribe
 
 def test_an_issue_that_is_not_on_its_way_has_nothing_to_retry(folder: Folder) -> None:
     with folder.session() as session:
-        row = Issue(publication="digest", slot=NOW.date(), state=IssueState.assembled, since=NOW, deadline=NOW, approve_by=NOW, sends=NOW, volume=2, number=21)
+        row = Issue(
+            publication="digest",
+            slot=NOW.date(),
+            state=IssueState.assembled,
+            since=NOW,
+            deadline=NOW,
+            approve_by=NOW,
+            sends=NOW,
+            volume=2,
+            number=21,
+        )
         session.add(row)
         session.flush()
         with pytest.raises(DeliveryMistake, match="nothing of it can be sent again"):
             delivery_log.retry(session, folder.publication()[1], row, Which(), NOW)
-
-

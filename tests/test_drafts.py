@@ -34,8 +34,15 @@ def queue(session: Session, *headlines: str, publication: str = "digest", **opti
 
 def place(session: Session, draft: Draft, *, numbered: bool = True, through: int | None = None) -> None:
     issue = Issue(
-        publication="digest", slot=TUESDAY, since=NOW, deadline=NOW, approve_by=NOW, sends=NOW,
-        volume=2 if numbered else None, number=21 if numbered else None, through=through,
+        publication="digest",
+        slot=TUESDAY,
+        since=NOW,
+        deadline=NOW,
+        approve_by=NOW,
+        sends=NOW,
+        volume=2 if numbered else None,
+        number=21 if numbered else None,
+        through=through,
     )
     session.add(issue)
     session.flush()
@@ -66,24 +73,50 @@ def test_new_stories_join_the_end_of_their_own_publications_queue(session: Sessi
 def test_a_story_keeps_all_that_was_written(session: Session) -> None:
     row = picture(session)
     full = Written(
-        "日本の「見出し」 🏯", "Text with <b>, {{ x }} and \t tab\n\n…", "Defense", "https://example.org", "Hana",
-        "A bridge.", "Picture: us", TUESDAY, TUESDAY,
+        "日本の「見出し」 🏯",
+        "Text with <b>, {{ x }} and \t tab\n\n…",
+        "Defense",
+        "https://example.org",
+        "Hana",
+        "A bridge.",
+        "Picture: us",
+        TUESDAY,
+        TUESDAY,
     )
     number = drafts.add(session, "digest", full, NOW, sections=SECTIONS, picture=row, source="a.md").id
     session.expire_all()
     kept = drafts.get(session, number)
-    assert Written(
-        kept.headline, kept.body, kept.section, kept.link, kept.author, kept.picture_alt, kept.picture_credit,
-        kept.not_before, kept.not_after,
-    ) == full
+    assert (
+        Written(
+            kept.headline,
+            kept.body,
+            kept.section,
+            kept.link,
+            kept.author,
+            kept.picture_alt,
+            kept.picture_credit,
+            kept.not_before,
+            kept.not_after,
+        )
+        == full
+    )
     assert (kept.picture, kept.state, kept.source) == (row, DraftState.ready, "a.md")
 
 
 def test_what_is_wrong_with_a_story_keeps_it_out_of_the_queue(session: Session) -> None:
     for wrong in (
-        written(""), written(" \u00a0"), written("a\nb"), written("a\u0085b"), written(body=""), written(body="\x00"),
-        written(section="Sports"), written(section=""), written(alt="A bridge."), written(link="ftp://x"),
-        written(author="x" * 201), written(not_before=TUESDAY, not_after=TUESDAY - dt.timedelta(days=1)),
+        written(""),
+        written(" \u00a0"),
+        written("a\nb"),
+        written("a\u0085b"),
+        written(body=""),
+        written(body="\x00"),
+        written(section="Sports"),
+        written(section=""),
+        written(alt="A bridge."),
+        written(link="ftp://x"),
+        written(author="x" * 201),
+        written(not_before=TUESDAY, not_after=TUESDAY - dt.timedelta(days=1)),
     ):
         with pytest.raises(DraftMistake):
             drafts.add(session, "digest", wrong, NOW, sections=SECTIONS)
@@ -95,8 +128,12 @@ def test_what_is_wrong_with_a_story_keeps_it_out_of_the_queue(session: Session) 
 def test_an_issue_takes_ready_stories_whose_dates_suit_it_in_the_order_of_the_queue(session: Session) -> None:
     day = dt.timedelta(days=1)
     for headline, first, last in (
-        ("always", None, None), ("from-today", TUESDAY, None), ("from-tomorrow", TUESDAY + day, None),
-        ("until-today", None, TUESDAY), ("until-yesterday", None, TUESDAY - day), ("only-today", TUESDAY, TUESDAY),
+        ("always", None, None),
+        ("from-today", TUESDAY, None),
+        ("from-tomorrow", TUESDAY + day, None),
+        ("until-today", None, TUESDAY),
+        ("until-yesterday", None, TUESDAY - day),
+        ("only-today", TUESDAY, TUESDAY),
     ):
         drafts.add(session, "digest", written(headline, not_before=first, not_after=last), NOW, sections=SECTIONS)
     unfinished, dropped, placed = queue(session, "unfinished", "dropped", "placed")
@@ -192,10 +229,18 @@ def test_a_draft_of_another_publication_is_not_given_out(session: Session) -> No
         drafts.get(session, a.id, "digest")
 
 
-@pytest.mark.parametrize(("moves", "how", "after"), [
-    ("c", {}, "c a b d e"), ("db", {}, "d b a c e"), ("a", {"last": True}, "b c d e a"), ("ec", {"before": "b"}, "a e c b d"),
-    ("a", {"before": "e"}, "b c d a e"), ("edcba", {}, "e d c b a"), ("edcba", {"last": True}, "e d c b a"),
-])
+@pytest.mark.parametrize(
+    ("moves", "how", "after"),
+    [
+        ("c", {}, "c a b d e"),
+        ("db", {}, "d b a c e"),
+        ("a", {"last": True}, "b c d e a"),
+        ("ec", {"before": "b"}, "a e c b d"),
+        ("a", {"before": "e"}, "b c d a e"),
+        ("edcba", {}, "e d c b a"),
+        ("edcba", {"last": True}, "e d c b a"),
+    ],
+)
 def test_stories_move_to_the_head_the_end_or_before_another(
     session: Session, moves: str, how: dict[str, str], after: str
 ) -> None:
@@ -212,8 +257,11 @@ def test_an_order_that_cannot_be_changes_nothing(session: Session) -> None:
     (other,) = queue(session, "other", publication="other")
     drafts.drop(session, gone, NOW)
     for numbers, before, what in (
-        ([b.id, b.id], None, "named twice"), ([b.id], b.id, "before itself"), ([b.id, 99], None, "no draft 99"),
-        ([b.id, gone.id], None, "dropped"), ([b.id], other.id, 'belongs to "other"'),
+        ([b.id, b.id], None, "named twice"),
+        ([b.id], b.id, "before itself"),
+        ([b.id, 99], None, "no draft 99"),
+        ([b.id, gone.id], None, "dropped"),
+        ([b.id], other.id, 'belongs to "other"'),
     ):
         with pytest.raises(DraftMistake, match=what):
             drafts.order(session, "digest", numbers, before=before)

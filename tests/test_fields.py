@@ -29,7 +29,11 @@ def filled(text: str, **values: str) -> str:
         ("[[if plan != pro]]Join[[end]]", {"plan": "pro"}, ""),
         ("[[if city]][[if plan = pro]]both[[end]] city[[end]]", {"city": "x", "plan": "pro"}, "both city"),
         ("[[salary]] [[if salary]] [[end]] [[else]]", {}, "[[salary]] [[if salary]] [[end]] [[else]]"),
-        ("[[__class__]] {{ 7*7 }} [[name.upper]] [[ name ]]", {"name": "Ada"}, "[[__class__]] {{ 7*7 }} [[name.upper]] Ada"),
+        (
+            "[[__class__]] {{ 7*7 }} [[name.upper]] [[ name ]]",
+            {"name": "Ada"},
+            "[[__class__]] {{ 7*7 }} [[name.upper]] Ada",
+        ),
     ],
 )
 def test_a_text_is_filled_in_for_a_reader(text: str, values: dict[str, str], result: str) -> None:
@@ -39,7 +43,9 @@ def test_a_text_is_filled_in_for_a_reader(text: str, values: dict[str, str], res
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
-        ("a\nb [[salary]]", 2, "is not a field"), ("[[end]]", 1, "no [[if …]] is open"), ("x\n\n[[if city]] y", 3, "has no [[end]]"),
+        ("a\nb [[salary]]", 2, "is not a field"),
+        ("[[end]]", 1, "no [[if …]] is open"),
+        ("x\n\n[[if city]] y", 3, "has no [[end]]"),
     ],
 )
 def test_a_template_with_a_wrong_field_is_told_the_line(text: str, line: int, words: str) -> None:
@@ -56,7 +62,7 @@ def test_a_story_whose_condition_never_ends_is_told_the_line() -> None:
 
 def test_a_condition_on_lines_of_its_own_leaves_no_empty_paragraph() -> None:
     marks = fields.Marks(NAMES, [])
-    hidden = [marks.hide(part) for part in ("[[if city]]x[[end]]",)][0]
+    hidden = next(marks.hide(part) for part in ("[[if city]]x[[end]]",))
     opened, closed = hidden.split("x", 1)[0] + "", hidden
     marks = fields.Marks(NAMES, [])
     text = marks.hide("[[if city]]\n\nHello\n\n[[end]]\n\nBye")

@@ -52,12 +52,22 @@ def newsroom(make_folder: Callable[..., Folder], subscribe: Callable[..., Subscr
         shutil.copytree(TEMPLATES, folder.path / "templates")
         with folder.session() as session:
             for i in range(readers):
-                subscribe(session, f"reader{i}@example.org", name=f"Reader {i}", attributes={"city": "Kyōto"} if i else {})
+                subscribe(
+                    session, f"reader{i}@example.org", name=f"Reader {i}", attributes={"city": "Kyōto"} if i else {}
+                )
             for i, section in enumerate(("Economy", "Diplomacy", "Defense")):
-                session.add(Draft(
-                    publication="digest", headline=f"Headline {i}", section=section, position=i, state=DraftState.ready,
-                    body=f"Dear [[name|reader]][[if city]] in [[city]][[end]], story {i}.", created=NOW, changed=NOW,
-                ))
+                session.add(
+                    Draft(
+                        publication="digest",
+                        headline=f"Headline {i}",
+                        section=section,
+                        position=i,
+                        state=DraftState.ready,
+                        body=f"Dear [[name|reader]][[if city]] in [[city]][[end]], story {i}.",
+                        created=NOW,
+                        changed=NOW,
+                    )
+                )
         return folder
 
     return make
@@ -149,7 +159,9 @@ def test_the_audience_adds_up_and_nobody_on_two_lists_gets_two(newsroom: Any, su
 def test_a_broken_template_holds_the_issue_and_the_editors_are_told(newsroom: Any) -> None:
     folder = newsroom()
     template = folder.path / "templates" / "digest" / "issue.mjml"
-    template.write_text(template.read_text().replace("<mj-wrapper ", "<mj-wraper ", 1).replace("</mj-wrapper>", "</mj-wraper>", 1))
+    template.write_text(
+        template.read_text().replace("<mj-wrapper ", "<mj-wraper ", 1).replace("</mj-wrapper>", "</mj-wraper>", 1)
+    )
     scheduler.tick(folder, NOW)
     scheduler.tick(folder, only_issue(folder).deadline)
     issue = only_issue(folder)
@@ -191,7 +203,9 @@ def test_a_machine_that_was_off_for_too_long_holds_the_issue_and_says_so(newsroo
 
 def test_editors_get_their_notices_by_mail_once(newsroom: Any) -> None:
     with MailServer() as server:
-        folder = newsroom(server.port, ('editors = ["desk@example.org"]', 'editors = ["desk@example.org", "ed@example.org"]'))
+        folder = newsroom(
+            server.port, ('editors = ["desk@example.org"]', 'editors = ["desk@example.org", "ed@example.org"]')
+        )
         scheduler.tick(folder, NOW)
         scheduler.tick(folder, only_issue(folder).deadline)
         with folder.reading() as session:
@@ -227,9 +241,14 @@ def made_up(tmp_path: Path, port: int, readers: int) -> Folder:
     """A folder on disk, as init makes it, with an issue whose time has come in a moment; for real processes."""
     folder = init.make(tmp_path / "digest", NOW)
     file = folder.path / "config.toml"
-    text = file.read_text().replace(
-        'kind = "maildir"\npath = "outbox"', f'host = "127.0.0.1"\nport = {port}\nsecurity = "none"\nconnections = 4'
-    ).replace('approval = "approve" ', 'approval = "veto" ')
+    text = (
+        file.read_text()
+        .replace(
+            'kind = "maildir"\npath = "outbox"',
+            f'host = "127.0.0.1"\nport = {port}\nsecurity = "none"\nconnections = 4',
+        )
+        .replace('approval = "approve" ', 'approval = "veto" ')
+    )
     file.write_text(text)
     folder.engine.dispose()
     folder = open_folder(folder.path)
@@ -237,19 +256,32 @@ def made_up(tmp_path: Path, port: int, readers: int) -> Folder:
         from newsletter import subscribers
 
         for i in range(readers):
-            subscribers.add(session, folder.config, f"reader{i}@example.org", lists=("alliance-digest",), now=NOW, why="test")
+            subscribers.add(
+                session, folder.config, f"reader{i}@example.org", lists=("alliance-digest",), now=NOW, why="test"
+            )
         for i in range(3):
-            session.add(Draft(
-                publication="digest", headline=f"Headline {i}", section="Economy", position=i, state=DraftState.ready,
-                body="Text.", created=NOW, changed=NOW,
-            ))
+            session.add(
+                Draft(
+                    publication="digest",
+                    headline=f"Headline {i}",
+                    section="Economy",
+                    position=i,
+                    state=DraftState.ready,
+                    body="Text.",
+                    created=NOW,
+                    changed=NOW,
+                )
+            )
     return folder
 
 
 def process(folder: Folder, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "newsletter", "-C", str(folder.path), *words],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "PYTHONWARNINGS": ""},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONWARNINGS": ""},
     )
 
 
@@ -279,7 +311,9 @@ def test_run_assembles_and_sends_by_itself_and_stops_on_sigterm(tmp_path: Path) 
     folder.engine.dispose()
 
 
-def test_after_kill_9_nobody_is_forgotten_nobody_gets_two_and_at_most_one_a_connection_is_in_doubt(tmp_path: Path) -> None:
+def test_after_kill_9_nobody_is_forgotten_nobody_gets_two_and_at_most_one_a_connection_is_in_doubt(
+    tmp_path: Path,
+) -> None:
     with MailServer() as server:
         folder = made_up(tmp_path, server.port, 400)
         scheduler.tick(folder, NOW)
@@ -294,13 +328,26 @@ def test_after_kill_9_nobody_is_forgotten_nobody_gets_two_and_at_most_one_a_conn
         Sender(folder, lambda: issue.sends + HOUR).run(stop=lambda: False)
         got = Counter(m.recipient for m in server.messages)
     with folder.reading() as session:
-        found = Counter({state.value: n for state, n in session.execute(select(Delivery.state, func.count()).group_by(Delivery.state))})
-        uncertain = set(session.scalars(
-            select(Subscriber.address).join(Delivery, Delivery.subscriber_id == Subscriber.id).where(Delivery.state == DeliveryState.uncertain)
-        ))
-        sent = set(session.scalars(
-            select(Subscriber.address).join(Delivery, Delivery.subscriber_id == Subscriber.id).where(Delivery.state == DeliveryState.sent)
-        ))
+        found = Counter(
+            {
+                state.value: n
+                for state, n in session.execute(select(Delivery.state, func.count()).group_by(Delivery.state))
+            }
+        )
+        uncertain = set(
+            session.scalars(
+                select(Subscriber.address)
+                .join(Delivery, Delivery.subscriber_id == Subscriber.id)
+                .where(Delivery.state == DeliveryState.uncertain)
+            )
+        )
+        sent = set(
+            session.scalars(
+                select(Subscriber.address)
+                .join(Delivery, Delivery.subscriber_id == Subscriber.id)
+                .where(Delivery.state == DeliveryState.sent)
+            )
+        )
     assert set(found) <= {"sent", "uncertain"}
     assert found["sent"] + found["uncertain"] == 400
     assert found["uncertain"] <= 3 * 4

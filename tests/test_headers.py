@@ -18,8 +18,21 @@ from newsletter.errors import SubscriberMistake
 
 FAMILY = "👨‍👩‍👧‍👦"
 NAMES = [
-    "Ada", "Lovelace, Ada", 'Ada "The Countess" L.', "山田 花子", "نورة", "สมชาย ใจดี", FAMILY * 12, "=?utf-8?q?x?=", "O'Neil (Ops)",
-    "a@b.example, c@d.example", "Back\\slash", "Łukasz, Prof. Dr. med. dent. h. c. mult. " * 3, "Anna " * 35, "x" * 190, "  spaced  ",
+    "Ada",
+    "Lovelace, Ada",
+    'Ada "The Countess" L.',
+    "山田 花子",
+    "نورة",
+    "สมชาย ใจดี",
+    FAMILY * 12,
+    "=?utf-8?q?x?=",
+    "O'Neil (Ops)",
+    "a@b.example, c@d.example",
+    "Back\\slash",
+    "Łukasz, Prof. Dr. med. dent. h. c. mult. " * 3,
+    "Anna " * 35,
+    "x" * 190,
+    "  spaced  ",
 ]
 LINES = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=120)
 
@@ -47,7 +60,7 @@ def decoded(header: bytes) -> str:
 def test_a_name_arrives_whole_and_makes_no_second_address(display: str) -> None:
     raw = headers.mailbox("To", display, "ada@example.org")
     check_lines(raw)
-    (name, address), = getaddresses([unfolded(raw).split(": ", 1)[1]])
+    ((name, address),) = getaddresses([unfolded(raw).split(": ", 1)[1]])
     assert address == "ada@example.org"
     assert str(make_header(decode_header(name))).replace("\r\n", "") == display
 
@@ -56,7 +69,7 @@ def test_a_name_arrives_whole_and_makes_no_second_address(display: str) -> None:
 def test_any_name_arrives_as_one_mailbox(display: str) -> None:
     raw = headers.mailbox("To", display, "ada@example.org")
     check_lines(raw)
-    (name, address), = getaddresses([unfolded(raw).split(": ", 1)[1]])
+    ((name, address),) = getaddresses([unfolded(raw).split(": ", 1)[1]])
     assert address == "ada@example.org"
     assert str(make_header(decode_header(name))) == display
 
@@ -77,7 +90,10 @@ def test_a_subject_that_looks_encoded_is_not_decoded_into_something_else() -> No
 @pytest.mark.parametrize("text", [FAMILY * 20, "e\u0301" * 60, "กำ" * 40, "नमस्ते " * 20])
 def test_no_encoded_word_cuts_a_character_as_a_reader_sees_it(text: str) -> None:
     raw = headers.words("Subject", text)
-    pieces = [part.decode("utf-8") for part, _ in (decode_header(w.decode())[0] for w in re.findall(rb"=\?utf-8\?[qb]\?[^?]*\?=", raw))]
+    pieces = [
+        part.decode("utf-8")
+        for part, _ in (decode_header(w.decode())[0] for w in re.findall(rb"=\?utf-8\?[qb]\?[^?]*\?=", raw))
+    ]
     assert len(pieces) > 1
     assert [g for piece in pieces for g in iter_graphemes(piece)] == list(iter_graphemes(text))
 
@@ -108,7 +124,7 @@ def test_a_line_break_in_free_text_never_starts_a_header(value: str) -> None:
         ("ada@example.org", "ada@example.org"),
         ("ada@münchen.example", "ada@xn--mnchen-3ya.example"),
         ("ada@例え.テスト", "ada@xn--r8jz45g.xn--zckzah"),
-        ('two words@example.org'.replace(" ", "."), "two.words@example.org"),
+        ("two words@example.org".replace(" ", "."), "two.words@example.org"),
         ('"two@signs"@example.org', '"two@signs"@example.org'),
         ("a..b@example.org", '"a..b"@example.org'),
         ("jösé@example.org", "jösé@example.org"),
@@ -118,7 +134,19 @@ def test_an_address_goes_out_as_a_mail_server_takes_it(address: str, wire: str) 
     assert headers.wire_address(address) == wire
 
 
-@pytest.mark.parametrize("address", ["", "ada", "@example.org", "ada@", "a b@example.org", "a@b\r\nRCPT TO:<x@y.example>", "a<b@example.org", "a@-.example.ü-"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "ada",
+        "@example.org",
+        "ada@",
+        "a b@example.org",
+        "a@b\r\nRCPT TO:<x@y.example>",
+        "a<b@example.org",
+        "a@-.example.ü-",
+    ],
+)
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(SubscriberMistake):
         headers.wire_address(address)

@@ -46,16 +46,29 @@ def queue(session: Session, *headlines: str, **also: Any) -> list[Draft]:
     drafts = []
     for position, headline in enumerate(headlines, last + 1):
         section, _, title = headline.rpartition(": ")
-        drafts.append(Draft(
-            **{"publication": "digest", "headline": title, "section": section, "body": "Text.", "position": position,
-               "created": NOW, "changed": NOW, "state": DraftState.ready} | also
-        ))
+        drafts.append(
+            Draft(
+                **{
+                    "publication": "digest",
+                    "headline": title,
+                    "section": section,
+                    "body": "Text.",
+                    "position": position,
+                    "created": NOW,
+                    "changed": NOW,
+                    "state": DraftState.ready,
+                }
+                | also
+            )
+        )
     session.add_all(drafts)
     session.flush()
     return drafts
 
 
-def assembled(session: Session, publication: Publication, now: dt.datetime = DEADLINE, *, slug: str = "digest") -> Issue:
+def assembled(
+    session: Session, publication: Publication, now: dt.datetime = DEADLINE, *, slug: str = "digest"
+) -> Issue:
     issue = issues.open_next(session, slug, publication, now)
     issues.assemble(session, slug, publication, issue, now)
     return issue
@@ -78,7 +91,9 @@ def test_the_next_issue_is_open_with_its_clocks(session: Session, digest: Public
     assert issues.open_next(session, "digest", digest, NOW) is issue
 
 
-def test_ready_drafts_are_copied_in_the_order_of_sections_then_of_the_queue(session: Session, digest: Publication) -> None:
+def test_ready_drafts_are_copied_in_the_order_of_sections_then_of_the_queue(
+    session: Session, digest: Publication
+) -> None:
     queue(session, "Defense: Drills", "Economy: Chips", "Defense: Radar", "Diplomacy: Summit")
     issue = assembled(session, digest)
     assert [s.headline for s in issue.stories] == ["Chips", "Summit", "Drills", "Radar"]
@@ -111,7 +126,9 @@ def test_more_drafts_than_fit_are_carried_over_in_the_order_of_the_queue(session
     assert ready == ["5", "late but first"]
 
 
-def test_drafts_not_due_or_past_or_in_writing_or_of_others_stay_where_they_are(session: Session, digest: Publication) -> None:
+def test_drafts_not_due_or_past_or_in_writing_or_of_others_stay_where_they_are(
+    session: Session, digest: Publication
+) -> None:
     queue(session, "Economy: in", "Economy: in too")
     queue(session, "early", not_before=dt.date(2023, 11, 15))
     queue(session, "past", not_after=dt.date(2023, 11, 13))
@@ -192,13 +209,16 @@ def test_an_editors_subject_and_preheader_are_used_and_its_braces_filled(session
     assert issue.preheader == "Read this"
 
 
-@pytest.mark.parametrize(("wish", "what"), [
-    ({"subject": "{titel}"}, "{titel}, which there isn't"),
-    ({"subject": "a\r\nBcc: b@example.org"}, "line break"),
-    ({"preheader": "a\u2028b"}, "line break"),
-    ({"number": 100_000}, "number 100000 can't be"),
-    ({"number": 22, "through": 22}, "can't run from No 22 to No 22"),
-])
+@pytest.mark.parametrize(
+    ("wish", "what"),
+    [
+        ({"subject": "{titel}"}, "{titel}, which there isn't"),
+        ({"subject": "a\r\nBcc: b@example.org"}, "line break"),
+        ({"preheader": "a\u2028b"}, "line break"),
+        ({"number": 100_000}, "number 100000 can't be"),
+        ({"number": 22, "through": 22}, "can't run from No 22 to No 22"),
+    ],
+)
 def test_wishes_that_cannot_be_are_refused_at_once(
     session: Session, digest: Publication, wish: dict[str, Any], what: str
 ) -> None:
@@ -207,9 +227,7 @@ def test_wishes_that_cannot_be_are_refused_at_once(
         issues.override(session, issue, **wish)
 
 
-def test_an_error_in_the_middle_leaves_nothing_and_the_number_is_not_lost(
-    folder: Folder, digest: Publication
-) -> None:
+def test_an_error_in_the_middle_leaves_nothing_and_the_number_is_not_lost(folder: Folder, digest: Publication) -> None:
     broken = folder.engine.dialect.name
     with folder.session() as session:
         queue(session, "Economy: a", "Economy: b", "Economy: c")
@@ -360,7 +378,13 @@ def test_reopening_gives_stories_renditions_and_number_back(session: Session, di
     session.flush()
     issues.approve(session, issue, "Ann", DEADLINE)
     issues.reopen(session, issue, DEADLINE + HOUR, by="Ann")
-    assert (issue.state, issue.volume, issue.subject, issue.approved_by, issue.stories) == (IssueState.open, None, "", "", [])
+    assert (issue.state, issue.volume, issue.subject, issue.approved_by, issue.stories) == (
+        IssueState.open,
+        None,
+        "",
+        "",
+        [],
+    )
     assert session.scalar(select(func.count()).select_from(Rendition)) == 0
     assert {d.state for d in session.scalars(select(Draft))} == {DraftState.ready}
     queue(session, "Defense: c")
@@ -387,7 +411,9 @@ def test_reopening_does_not_lift_a_persons_hold(session: Session, digest: Public
     assert (issue.state, issue.held_in, issue.held_by) == (IssueState.held, IssueState.open, "Ann")
 
 
-def test_whatever_a_state_does_not_allow_is_refused_with_what_can_be_done(session: Session, digest: Publication) -> None:
+def test_whatever_a_state_does_not_allow_is_refused_with_what_can_be_done(
+    session: Session, digest: Publication
+) -> None:
     queue(session, "Economy: a", "Economy: b")
     issue = issues.open_next(session, "digest", digest, NOW)
     asked: dict[str, Callable[[], object]] = {

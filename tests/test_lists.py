@@ -89,13 +89,16 @@ def test_a_list_that_a_publication_names_must_have_a_file(folder: Folder) -> Non
     assert 'config.toml, line 16: publications.digest.lists names "alliance-digest"' in str(mistake.value)
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ('titel = "X"', "there is no setting `titel`"),
-    ("title = 3", "title: a text in quotes is wanted here"),
-    ('title = ""', "title"),
-    ("public = true", "title: it is missing"),
-    ("title = ", "not TOML"),
-])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('titel = "X"', "there is no setting `titel`"),
+        ("title = 3", "title: a text in quotes is wanted here"),
+        ('title = ""', "title"),
+        ("public = true", "title: it is missing"),
+        ("title = ", "not TOML"),
+    ],
+)
 def test_a_list_file_that_is_wrong_is_named_with_what_is_wrong(described: Folder, text: str, words: str) -> None:
     describe(described, "other", text)
     with described.session() as session, pytest.raises(ConfigMistake) as mistake:

@@ -29,9 +29,9 @@ def series(numbering: Numbering, issues: list[tuple[dt.date, int]]) -> list[Numb
     return given_out
 
 
-DATED = st.lists(
-    st.tuples(st.dates(dt.date(1999, 1, 1), dt.date(2040, 1, 1)), st.integers(0, 2)), max_size=30
-).map(sorted)
+DATED = st.lists(st.tuples(st.dates(dt.date(1999, 1, 1), dt.date(2040, 1, 1)), st.integers(0, 2)), max_size=30).map(
+    sorted
+)
 
 
 def numbers_of(issues: list[Numbered]) -> list[tuple[int, int]]:
@@ -101,9 +101,17 @@ def test_by_hand_there_is_no_number_until_someone_says_it() -> None:
     assert wanted(rule, Numbered(Number(9, 1), day), day, volume=None, number=3, through=None) == Number(9, 3)
 
 
-@pytest.mark.parametrize("number", [
-    Number(0, 1), Number(1, 0), Number(1, 5, 4), Number(1, 5, 5), Number(1, 100_000), Number(100_000, 1),
-])
+@pytest.mark.parametrize(
+    "number",
+    [
+        Number(0, 1),
+        Number(1, 0),
+        Number(1, 5, 4),
+        Number(1, 5, 5),
+        Number(1, 100_000),
+        Number(100_000, 1),
+    ],
+)
 def test_numbers_that_cannot_be_are_mistakes(number: Number) -> None:
     with pytest.raises(IssueMistake):
         checked(Numbering(), number)

@@ -30,7 +30,9 @@ def photo(width: int = 300, height: int = 200) -> Image.Image:
     """Noise over a gradient: more colours than any drawing has."""
     noise = random.Random(1).randbytes(width * height * 3)
     return Image.blend(
-        Image.frombytes("RGB", (width, height), noise), Image.linear_gradient("L").resize((width, height)).convert("RGB"), 0.3
+        Image.frombytes("RGB", (width, height), noise),
+        Image.linear_gradient("L").resize((width, height)).convert("RGB"),
+        0.3,
     )
 
 
@@ -64,7 +66,9 @@ def png_claiming(width: int, height: int) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "AVIF", "TIFF", "BMP"])
@@ -79,13 +83,19 @@ def test_every_kind_of_picture_becomes_one_that_mail_programs_show(kind: str) ->
 def test_every_mode_is_shown_as_it_is_meant(mode: str) -> None:
     made = drawing(mode="RGBA" if mode == "PA" else mode) if mode != "I;16" else None
     if mode == "I;16":
-        made = Image.frombytes("I;16", (300, 200), struct.pack("<H", 25_700) * 30_000 + struct.pack("<H", 51_400) * 30_000)
+        made = Image.frombytes(
+            "I;16", (300, 200), struct.pack("<H", 25_700) * 30_000 + struct.pack("<H", 51_400) * 30_000
+        )
     elif mode == "PA":
         made = drawing(mode="P").convert("PA")
     assert made is not None
-    image = opened(pictures.prepare(saved(made, "PNG" if mode in ("1", "L", "P", "RGB", "RGBA", "LA", "I;16") else "TIFF")))
-    top, foot = ((100,) * 3, (200,) * 3) if mode == "I;16" else (
-        made.convert("RGB").getpixel((5, 5)), made.convert("RGB").getpixel((5, 195))
+    image = opened(
+        pictures.prepare(saved(made, "PNG" if mode in ("1", "L", "P", "RGB", "RGBA", "LA", "I;16") else "TIFF"))
+    )
+    top, foot = (
+        ((100,) * 3, (200,) * 3)
+        if mode == "I;16"
+        else (made.convert("RGB").getpixel((5, 5)), made.convert("RGB").getpixel((5, 195)))
     )
     assert near(image.convert("RGB").getpixel((5, 5)), top)
     assert near(image.convert("RGB").getpixel((5, 195)), foot)
@@ -249,17 +259,20 @@ def test_a_picture_that_is_cut_off_is_told(kind: str) -> None:
             pictures.prepare(raw[: int(len(raw) * share)])
 
 
-@pytest.mark.parametrize(("raw", "what"), [
-    (b"", "this file is empty"),
-    (b"Just a text", "not a picture"),
-    (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "Export it as PNG, 1280 pixels wide"),
-    (b'\xef\xbb\xbf<?xml version="1.0"?>\n<!-- made -->\n<svg/>', "SVG"),
-    (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC.*Export it as JPEG"),
-    (b"%PDF-1.7\n", "page for print"),
-    (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "page for print"),
-    (b"\x89PNG\r\n\x1a\n", "damaged"),
-    (b"<?xml version='1.0'?><feed/>", "not a picture"),
-])
+@pytest.mark.parametrize(
+    ("raw", "what"),
+    [
+        (b"", "this file is empty"),
+        (b"Just a text", "not a picture"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "Export it as PNG, 1280 pixels wide"),
+        (b'\xef\xbb\xbf<?xml version="1.0"?>\n<!-- made -->\n<svg/>', "SVG"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC.*Export it as JPEG"),
+        (b"%PDF-1.7\n", "page for print"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "page for print"),
+        (b"\x89PNG\r\n\x1a\n", "damaged"),
+        (b"<?xml version='1.0'?><feed/>", "not a picture"),
+    ],
+)
 def test_what_is_no_picture_gets_a_sentence(raw: bytes, what: str) -> None:
     with pytest.raises(PictureMistake, match=what):
         pictures.prepare(raw, where="lead.png")
@@ -345,7 +358,9 @@ def test_a_folder_that_cannot_be_written_to_is_a_sentence_and_nothing_is_kept(se
     assert session.scalar(select(func.count()).select_from(Picture)) == 0
 
 
-def test_a_picture_that_cannot_be_put_in_its_place_leaves_nothing_half_written(session: Session, tmp_path: Path) -> None:
+def test_a_picture_that_cannot_be_put_in_its_place_leaves_nothing_half_written(
+    session: Session, tmp_path: Path
+) -> None:
     raw = saved(drawing(), "PNG")
     name = pictures.prepare(raw).sha256
     (tmp_path / name[:2] / f"{name}.png").mkdir(parents=True)

@@ -45,14 +45,37 @@ def issue(make_folder: Callable[..., Folder], subscribe: Callable[..., Subscribe
         folder = make_folder(('kind = "maildir"', relay))
         with folder.session() as session:
             row = Issue(
-                publication="digest", slot=NOW.date(), state=IssueState.sending, since=NOW, deadline=NOW, approve_by=NOW,
-                sends=NOW, volume=2, number=21, date=NOW.date(), subject="Digest 2.21",
+                publication="digest",
+                slot=NOW.date(),
+                state=IssueState.sending,
+                since=NOW,
+                deadline=NOW,
+                approve_by=NOW,
+                sends=NOW,
+                volume=2,
+                number=21,
+                date=NOW.date(),
+                subject="Digest 2.21",
             )
             session.add(row)
             session.flush()
-            session.add(Draft(publication="digest", headline="h", body="b", state=DraftState.placed, created=NOW, changed=NOW, issue_id=row.id))
+            session.add(
+                Draft(
+                    publication="digest",
+                    headline="h",
+                    body="b",
+                    state=DraftState.placed,
+                    created=NOW,
+                    changed=NOW,
+                    issue_id=row.id,
+                )
+            )
             for kind in (RenditionKind.html, RenditionKind.text):
-                session.add(Rendition(issue_id=row.id, kind=kind, content=b"<p>Dear \x02name|reader\x03</p>\n", sha256="", made=NOW))
+                session.add(
+                    Rendition(
+                        issue_id=row.id, kind=kind, content=b"<p>Dear \x02name|reader\x03</p>\n", sha256="", made=NOW
+                    )
+                )
             for name in names:
                 subscribe(session, f"{name}@example.org", name=name.title())
             audience.freeze(session, row, ["alliance-digest"], NOW)
@@ -68,7 +91,9 @@ def send(folder: Folder, now: dt.datetime = NOW, *, stop: Callable[[], bool] = l
 def states(folder: Folder) -> dict[str, tuple[str, str]]:
     """Name: (state, what the relay said)."""
     with folder.reading() as session:
-        rows = session.execute(select(Subscriber.address, Delivery).join(Delivery, Delivery.subscriber_id == Subscriber.id))
+        rows = session.execute(
+            select(Subscriber.address, Delivery).join(Delivery, Delivery.subscriber_id == Subscriber.id)
+        )
         return {address.split("@")[0]: (row.state.value, row.reply or "") for address, row in rows}
 
 
@@ -85,7 +110,9 @@ def test_every_reader_gets_one_copy_and_the_ledger_says_what_the_relay_said(issu
         folder = issue(server, READERS)
         progress = send(folder)
         assert sorted(message.recipient for message in server.messages) == [f"{name}@example.org" for name in READERS]
-        assert all(f"To: {m.recipient.split('@')[0].title()} <{m.recipient}>".encode() in m.data for m in server.messages)
+        assert all(
+            f"To: {m.recipient.split('@')[0].title()} <{m.recipient}>".encode() in m.data for m in server.messages
+        )
         assert len({message.sender for message in server.messages}) == 25
     assert progress.counts == {"sent": 25}
     assert set(states(folder).values()) == {("sent", "250 2.0.0 taken")}
@@ -116,7 +143,15 @@ def test_a_maildir_gets_every_message_as_a_mail_program_would_read_it(issue: Any
 def test_an_envelope_leaves_in_one_write_with_the_message_before_it(issue: Any) -> None:
     with MailServer() as server:
         send(issue(server, READERS[:2], connections=1))
-        assert [command[:4] for command in server.commands][:7] == ["ehlo", "MAIL", "RCPT", "DATA", "MAIL", "RCPT", "DATA"]
+        assert [command[:4] for command in server.commands][:7] == [
+            "ehlo",
+            "MAIL",
+            "RCPT",
+            "DATA",
+            "MAIL",
+            "RCPT",
+            "DATA",
+        ]
 
 
 def test_a_server_without_pipelining_is_told_one_thing_at_a_time(issue: Any) -> None:
@@ -129,7 +164,9 @@ def test_a_server_without_pipelining_is_told_one_thing_at_a_time(issue: Any) -> 
 
 @pytest.mark.parametrize("go_on", [False, True])
 def test_a_refused_reader_has_failed_with_the_servers_words_and_the_rest_goes_on(issue: Any, go_on: bool) -> None:
-    with MailServer(refuse={"reader01@example.org": "550 5.1.1 no such user"}, go_on_without_recipients=go_on) as server:
+    with MailServer(
+        refuse={"reader01@example.org": "550 5.1.1 no such user"}, go_on_without_recipients=go_on
+    ) as server:
         folder = issue(server, READERS[:6])
         send(folder)
         assert len(server.messages) == 5
@@ -213,7 +250,9 @@ def test_a_message_whose_connection_always_ends_is_deferred_and_holds_nobody_up(
 
 
 @pytest.mark.parametrize("taken", [True, False])
-def test_a_connection_cut_after_the_final_dot_leaves_that_one_uncertain_and_never_sends_it_again(issue: Any, taken: bool) -> None:
+def test_a_connection_cut_after_the_final_dot_leaves_that_one_uncertain_and_never_sends_it_again(
+    issue: Any, taken: bool
+) -> None:
     cut = {"reader02@example.org"}
     with MailServer(**{"drop_after_dot" if taken else "lose_after_dot": cut}) as server:
         folder = issue(server, READERS[:8])
@@ -238,7 +277,10 @@ def test_a_relay_that_closes_after_some_messages_is_asked_again(issue: Any) -> N
 @pytest.mark.parametrize(
     ("trouble", "words"),
     [
-        ({"answer_mail": "530 5.7.0 authentication required"}, "it refuses the sender: 530 5.7.0 authentication required"),
+        (
+            {"answer_mail": "530 5.7.0 authentication required"},
+            "it refuses the sender: 530 5.7.0 authentication required",
+        ),
         ({"answer_mail": "451 4.3.0 try later"}, "it refuses the sender: 451 4.3.0 try later"),
         ({"babble": b"HTTP/1.1 400 Bad Request\r\n\r\n"}, "it says what no mail server says"),
         ({"babble": b"\x00\xff\x01\r\n"}, "it says what no mail server says"),
@@ -247,7 +289,9 @@ def test_a_relay_that_closes_after_some_messages_is_asked_again(issue: Any) -> N
         ({"greeting": "554 5.7.1 go away"}, "it refuses us: 554 5.7.1 go away"),
     ],
 )
-def test_a_relay_that_is_wrong_in_itself_costs_no_reader_anything(issue: Any, trouble: dict[str, Any], words: str) -> None:
+def test_a_relay_that_is_wrong_in_itself_costs_no_reader_anything(
+    issue: Any, trouble: dict[str, Any], words: str
+) -> None:
     with MailServer(**trouble) as server:
         folder = issue(server, READERS[:5])
         progress = send(folder)
@@ -269,12 +313,20 @@ def test_a_reader_who_leaves_while_the_issue_is_going_out_gets_no_copy(issue: An
             if recipient == "reader02@example.org":
                 with folder.session() as session:
                     number = session.scalars(select(Subscriber.id).where(Subscriber.address == recipient)).one()
-                    session.execute(update(Delivery).where(Delivery.subscriber_id == number).values(state=DeliveryState.skipped))
+                    session.execute(
+                        update(Delivery).where(Delivery.subscriber_id == number).values(state=DeliveryState.skipped)
+                    )
 
         # After DATA was sent and before it is answered: the very last moment.
         server.on_data = leave
         send(folder)
-        assert sorted(m.recipient[:8] for m in server.messages) == ["reader00", "reader01", "reader03", "reader04", "reader05"]
+        assert sorted(m.recipient[:8] for m in server.messages) == [
+            "reader00",
+            "reader01",
+            "reader03",
+            "reader04",
+            "reader05",
+        ]
     assert states(folder)["reader02"][0] == "skipped"
     assert issue_state(folder) is IssueState.sent
 
@@ -355,14 +407,24 @@ def test_what_a_lost_sender_had_begun_is_uncertain_and_the_rest_is_taken_over(is
         folder = issue(server, READERS[:10])
         with folder.session() as session:
             session.execute(update(Batch).values(owner="elsewhere:1:x", until=NOW + dt.timedelta(minutes=2)))
-            begun = session.scalars(select(Subscriber.id).where(Subscriber.address.in_(["reader03@example.org", "reader07@example.org"]))).all()
-            session.execute(update(Delivery).where(Delivery.subscriber_id.in_(begun)).values(state=DeliveryState.submitting, tries=1))
+            begun = session.scalars(
+                select(Subscriber.id).where(Subscriber.address.in_(["reader03@example.org", "reader07@example.org"]))
+            ).all()
+            session.execute(
+                update(Delivery)
+                .where(Delivery.subscriber_id.in_(begun))
+                .values(state=DeliveryState.submitting, tries=1)
+            )
         send(folder, NOW + dt.timedelta(minutes=1))
         assert not server.messages
         send(folder, NOW + dt.timedelta(minutes=3))
         assert len(server.messages) == 8
     found = states(folder)
-    assert found["reader03"] == found["reader07"] == ("uncertain", "its sender (elsewhere:1:x) was lost before the relay's answer")
+    assert (
+        found["reader03"]
+        == found["reader07"]
+        == ("uncertain", "its sender (elsewhere:1:x) was lost before the relay's answer")
+    )
 
 
 def test_a_sender_whose_lease_was_lost_sends_nothing_that_another_has_taken(issue: Any) -> None:

@@ -28,8 +28,15 @@ def plain(width: int = 100) -> Console:
 
 def terminal(width: int = 100) -> Console:
     return Console(
-        file=io.StringIO(), width=width, force_terminal=True, color_system="standard", highlight=False, emoji=False,
-        markup=False, legacy_windows=False, _environ={"TERM": "xterm-256color"},
+        file=io.StringIO(),
+        width=width,
+        force_terminal=True,
+        color_system="standard",
+        highlight=False,
+        emoji=False,
+        markup=False,
+        legacy_windows=False,
+        _environ={"TERM": "xterm-256color"},
     )
 
 
@@ -42,7 +49,9 @@ def lines(console: Console) -> list[str]:
     return [line.rstrip() for line in text(console).splitlines()]
 
 
-def last_drawing(console: Console, steps: list[tuple[float, dict[str, int], str]], due: int = 1000, done: int = 0) -> str:
+def last_drawing(
+    console: Console, steps: list[tuple[float, dict[str, int], str]], due: int = 1000, done: int = 0
+) -> str:
     """What stands there after a sender said these things at these seconds, the sender still at work."""
     moment = [0.0]
     progress = Progress()
@@ -53,7 +62,7 @@ def last_drawing(console: Console, steps: list[tuple[float, dict[str, int], str]
         from rich.text import Text
 
         drawn = Text.from_ansi(text(console)).plain
-    return drawn[drawn.rindex("deliveries"):]
+    return drawn[drawn.rindex("deliveries") :]
 
 
 def test_without_a_terminal_there_is_a_line_at_the_start_and_one_at_the_end() -> None:
@@ -76,7 +85,8 @@ def test_what_had_ended_before_is_counted_as_done() -> None:
     with live(out, 100, done=40, clock=lambda: 0.0) as show:
         show(Progress(Counter(sent=60)))
     assert lines(out) == [
-        "deliveries: 100 messages due, 40 of them done before", "deliveries: 100 of 100 in 0 s: 60 sent",
+        "deliveries: 100 messages due, 40 of them done before",
+        "deliveries: 100 of 100 in 0 s: 60 sent",
     ]
 
 
@@ -112,9 +122,15 @@ def test_a_relay_that_cannot_be_reached_is_said_at_once_in_words() -> None:
     assert "◷ relay outbox: no route to host" in last_drawing(terminal(), steps)
 
 
-@pytest.mark.parametrize(("counts", "shape"), [
-    ({"sent": 1000}, "✓"), ({"sent": 986, "failed": 14}, "✓"), ({"sent": 986, "deferred": 14}, "◷"), ({"sent": 500}, "‖"),
-])
+@pytest.mark.parametrize(
+    ("counts", "shape"),
+    [
+        ({"sent": 1000}, "✓"),
+        ({"sent": 986, "failed": 14}, "✓"),
+        ({"sent": 986, "deferred": 14}, "◷"),
+        ({"sent": 500}, "‖"),
+    ],
+)
 def test_at_the_end_the_shape_says_what_is_left(counts: dict[str, int], shape: str) -> None:
     out = terminal()
     with live(out, 1000, clock=lambda: 3.0) as show:
@@ -201,7 +217,11 @@ def test_what_a_domain_said_of_trouble_comes_before_its_last_yes(session: Sessio
     [found] = by_domain(session, issue.id)
     assert found.said == "421 4.7.28 slow down"
     assert {word: count for word, count in found.counts.items() if count} == {
-        "failed": 1, "deferred": 1, "sent": 1, "queued": 1, "skipped": 1,
+        "failed": 1,
+        "deferred": 1,
+        "sent": 1,
+        "queued": 1,
+        "skipped": 1,
     }
 
 

@@ -42,14 +42,18 @@ def allow(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -
 
 
 @contextmanager
-def listening(keeps: Keeps, security: Security, certificate: ssl.SSLContext | None = None, **more: Any) -> Iterator[int]:
+def listening(
+    keeps: Keeps, security: Security, certificate: ssl.SSLContext | None = None, **more: Any
+) -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as held:
         port: int = held.getsockname()[1]
     if security is Security.tls:
         more["ssl_context"] = certificate
     elif security is Security.starttls:
         more |= {"tls_context": certificate, "require_starttls": True}
-    controller = Controller(keeps, hostname="127.0.0.1", port=port, data_size_limit=10_000_000, server_hostname="test", **more)
+    controller = Controller(
+        keeps, hostname="127.0.0.1", port=port, data_size_limit=10_000_000, server_hostname="test", **more
+    )
     controller.start()
     try:
         yield port
@@ -86,15 +90,21 @@ def test_a_relay_with_a_good_certificate_takes_messages_encrypted(
     keeps = Keeps()
     with listening(keeps, security, certificate("localhost")) as port:
         settings = msgspec.structs.replace(lite_folder.config, relays=(relay(port, security, ca_file="ca.pem"),))
-        outcome = hand_over(Folder(tmp_path, settings, lite_folder.engine), Message("a@example.org", "b@example.org", LARGE))
+        outcome = hand_over(
+            Folder(tmp_path, settings, lite_folder.engine), Message("a@example.org", "b@example.org", LARGE)
+        )
     assert outcome == Sent("250 2.0.0 kept")
     assert keeps.messages == [("b@example.org", LARGE)]
 
 
 @pytest.mark.parametrize("security", [Security.tls, Security.starttls])
-@pytest.mark.parametrize(("name", "trusted", "words"), [
-    ("localhost", False, "unable to get local issuer certificate"), ("elsewhere.example", True, "not valid for 'localhost'"),
-])
+@pytest.mark.parametrize(
+    ("name", "trusted", "words"),
+    [
+        ("localhost", False, "unable to get local issuer certificate"),
+        ("elsewhere.example", True, "not valid for 'localhost'"),
+    ],
+)
 def test_a_certificate_that_is_not_good_is_refused_before_anything_is_said(
     tmp_path: Path, authority: trustme.CA, certificate: Any, security: Security, name: str, trusted: bool, words: str
 ) -> None:
@@ -121,7 +131,9 @@ def test_a_login_is_made_and_a_refused_one_says_which_variable_to_look_at(tmp_pa
     assert "RELAY_PASSWORD" in str(caught.value)
 
 
-def test_a_missing_password_is_said_before_the_relay_is_asked(lite_folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_password_is_said_before_the_relay_is_asked(
+    lite_folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import msgspec
 
     monkeypatch.delenv("RELAY_PASSWORD", raising=False)
@@ -129,7 +141,9 @@ def test_a_missing_password_is_said_before_the_relay_is_asked(lite_folder: Folde
         lite_folder.config, relays=(relay(1, Security.none, username="digest", password_env="RELAY_PASSWORD"),)
     )
     with pytest.raises(RelayMistake, match="the environment has no RELAY_PASSWORD"):
-        hand_over(Folder(lite_folder.path, settings, lite_folder.engine), Message("a@example.org", "b@example.org", b"x\r\n"))
+        hand_over(
+            Folder(lite_folder.path, settings, lite_folder.engine), Message("a@example.org", "b@example.org", b"x\r\n")
+        )
 
 
 @pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 1), ("no-such-host.invalid", 25)])
@@ -150,7 +164,11 @@ def test_a_server_that_is_no_mail_server_is_a_sentence(tmp_path: Path) -> None:
         thread = threading.Thread(target=answer)
         thread.start()
         with pytest.raises(RelayMistake):
-            log_in(Relay(name="office", host="127.0.0.1", port=server.getsockname()[1], security=Security.none), None, tmp_path)
+            log_in(
+                Relay(name="office", host="127.0.0.1", port=server.getsockname()[1], security=Security.none),
+                None,
+                tmp_path,
+            )
         thread.join()
 
 

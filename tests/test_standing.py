@@ -69,6 +69,7 @@ def test_looking_changes_nothing(folder: Folder) -> None:
         queue(session, 3)
         people(session, ["ann@example.org"])
         deliver(session, going(session, NOW), [1], DeliveryState.deferred, NOW)
+
     def rows() -> list[object]:
         with folder.reading() as session:
             return [session.execute(select(each)).all() for each in Base.metadata.sorted_tables]
@@ -81,7 +82,9 @@ def test_looking_changes_nothing(folder: Folder) -> None:
     assert rows() == before
 
 
-def test_drafts_ready_carried_over_too_many_and_in_writing_are_told_apart(session: Session, digest: Publication) -> None:
+def test_drafts_ready_carried_over_too_many_and_in_writing_are_told_apart(
+    session: Session, digest: Publication
+) -> None:
     past(session, 20, NOW - 13 * DAY)
     queue(session, 2, at=NOW - 20 * DAY)
     queue(session, 4)
@@ -113,7 +116,9 @@ def test_the_audience_is_as_it_would_be_now(session: Session, digest: Publicatio
     assert (found.due, found.candidates) == (2, 3)
 
 
-def test_a_list_that_is_missing_is_said_and_the_rest_is_told_all_the_same(session: Session, digest: Publication) -> None:
+def test_a_list_that_is_missing_is_said_and_the_rest_is_told_all_the_same(
+    session: Session, digest: Publication
+) -> None:
     found = of(session, digest)
     assert found.next.audience is None
     assert found.next.no_audience == 'there is no list "alliance-digest"'
@@ -214,7 +219,9 @@ def test_done_rate_and_time_left_come_from_the_ledger(session: Session, digest: 
 
 
 @pytest.mark.parametrize(("count", "seconds"), [(19, 30), (500, 1), (500, 61)])
-def test_without_enough_samples_no_rate_is_said(session: Session, digest: Publication, count: int, seconds: int) -> None:
+def test_without_enough_samples_no_rate_is_said(
+    session: Session, digest: Publication, count: int, seconds: int
+) -> None:
     issue = going(session, NOW - 10 * MINUTE, sender=NOW + MINUTE)
     deliver(session, issue, range(1, count + 1), DeliveryState.sent, NOW - seconds * SECOND)
     [found] = of(session, digest).going
@@ -253,7 +260,15 @@ def test_deferred_deliveries_are_told_together_where_the_relays_codes_are_the_sa
 ) -> None:
     issue = going(session, NOW - HOUR, sender=NOW)
     for n in range(1, 6):
-        deliver(session, issue, [n], DeliveryState.deferred, NOW - n * MINUTE, f"421 4.7.28 slow down, {n}", NOW + n * MINUTE)
+        deliver(
+            session,
+            issue,
+            [n],
+            DeliveryState.deferred,
+            NOW - n * MINUTE,
+            f"421 4.7.28 slow down, {n}",
+            NOW + n * MINUTE,
+        )
     deliver(session, issue, [6], DeliveryState.deferred, NOW, "451 <ann@example.org> greylisted", NOW + HOUR)
     deliver(session, issue, [7], DeliveryState.deferred, NOW, "451 <ben@example.org> greylisted", NOW + DAY)
     deliver(session, issue, [8], DeliveryState.deferred, NOW, "the relay closed the connection", NOW + HOUR)
@@ -279,9 +294,13 @@ def test_the_index_for_uncertain_deliveries_is_there_and_is_used(session: Sessio
     indexes = {each["name"] for each in inspect(session.connection()).get_indexes("deliveries")}
     assert "ix_deliveries_uncertain" in indexes
     if session.get_bind().dialect.name == "sqlite":
-        plan = session.connection().exec_driver_sql(
-            "EXPLAIN QUERY PLAN SELECT issue_id, count(*) FROM deliveries WHERE deliveries.state = 'uncertain' GROUP BY issue_id"
-        ).all()
+        plan = (
+            session.connection()
+            .exec_driver_sql(
+                "EXPLAIN QUERY PLAN SELECT issue_id, count(*) FROM deliveries WHERE deliveries.state = 'uncertain' GROUP BY issue_id"
+            )
+            .all()
+        )
         assert "ix_deliveries_uncertain" in str(plan)
 
 
@@ -317,7 +336,11 @@ def test_whatever_waits_says_why_and_since_when(session: Session, digest: Public
     queue(session, 1)
     issues.advance(session, "digest", digest, DEADLINE)
     reopened = past(session, 30, NOW - DAY)
-    reopened.state, reopened.next_look, reopened.why = IssueState.open, None, "reopened: it waits for someone to assemble it"
+    reopened.state, reopened.next_look, reopened.why = (
+        IssueState.open,
+        None,
+        "reopened: it waits for someone to assemble it",
+    )
     past(session, 20, NOW - 13 * DAY, uncertain=1)
     people(session, ["a@example.org"], state=SubscriptionState.pending)
     found = of(session, digest, DEADLINE + HOUR)

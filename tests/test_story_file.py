@@ -38,17 +38,37 @@ def mistake(text: str | bytes, **options: object) -> DraftMistake:
 
 def test_a_story_says_all_that_it_may_say(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"any")
-    said = read(story(
-        "link: https://example.org/a?b=c#d", "picture: a.png", "alt: A bridge.", "credit: 'Picture: us'", "author: Us",
-        "not_before: 2023-11-20", "not_after: 2023-12-01", "state: writing", "publication: digest",
-        headline="headline: Toyota's $8\u00a0billion", body="One.\n\nTwo.\n\n",
-    ), beside=tmp_path)
+    said = read(
+        story(
+            "link: https://example.org/a?b=c#d",
+            "picture: a.png",
+            "alt: A bridge.",
+            "credit: 'Picture: us'",
+            "author: Us",
+            "not_before: 2023-11-20",
+            "not_after: 2023-12-01",
+            "state: writing",
+            "publication: digest",
+            headline="headline: Toyota's $8\u00a0billion",
+            body="One.\n\nTwo.\n\n",
+        ),
+        beside=tmp_path,
+    )
     assert said == StoryFile(
         Written(
-            "Toyota's $8\u00a0billion", "One.\n\nTwo.", "Economy", "https://example.org/a?b=c#d", "Us", "A bridge.",
-            "Picture: us", dt.date(2023, 11, 20), dt.date(2023, 12, 1),
+            "Toyota's $8\u00a0billion",
+            "One.\n\nTwo.",
+            "Economy",
+            "https://example.org/a?b=c#d",
+            "Us",
+            "A bridge.",
+            "Picture: us",
+            dt.date(2023, 11, 20),
+            dt.date(2023, 12, 1),
         ),
-        "a.png", DraftState.writing, "digest",
+        "a.png",
+        DraftState.writing,
+        "digest",
     )
 
 
@@ -59,41 +79,44 @@ def test_a_colon_in_a_headline_is_told_with_the_line_as_it_should_be() -> None:
     assert read("---\nsection: Economy\n" + error.remedy.split(": ", 1)[1] + "\n---\nText.\n").written.headline
 
 
-@pytest.mark.parametrize(("line", "what", "at"), [
-    ('headline: "Green" steel', "YAML", 2),
-    ('headline: "Green', "never close", 2),
-    ("headline: 'Green", "never close", 2),
-    ("headline: We are #1 in steel", 'leave out what follows "#"', 2),
-    ("headline: #1 in steel", 'leave out what follows "#"', 2),
-    ("headline: !Important news", 'leave out what follows "!"', 2),
-    ("headline: &Co news", 'leave out what follows "&"', 2),
-    ("headline: *Star* news", "YAML", 2),
-    ("headline: @home", "YAML", 2),
-    ("headline: `code`", "YAML", 2),
-    ("headline: %x", "YAML", 2),
-    ("headline: [a, b]", "not a list", 2),
-    ("headline: {a: b}", "not a list", 2),
-    ("headline: " + "[" * 5000, "YAML", 2),
-    ("headline", "no colon", 2),
-    ("headline: H\nheadline: I", "a second time", 3),
-    ("headline: >\n  Two\n\n  lines", "line break", 2),
-    ('headline: "a\\nb"', "line break", 2),
-    ('headline: "a\\tb"', "a tab", 2),
-    ('headline: "a\\0b"', "U+0000", 2),
-    ('headline: "a\\x85b"', "U+0085", 2),
-    ('headline: "a\\ud800b"', "U+D800", 2),
-    ("headline: a\u0092b", "U+0092", 2),
-    ("headline: a\u2028b", "U+2028", 2),
-    ("headline: a\x1bb", "U+001B", 2),
-    ("headline: " + "x" * 301, "301 characters", 2),
-    ("headline: ", "the headline is missing", 2),
-    ("# none", "the headline is missing", 1),
-    ("headline: H\nheadlin: I", 'no "headlin"', 3),
-    ("headline: H\n? [a]\n: b", "not a key", 3),
-    ("- a\n- b", "key, a colon and a text", 2),
-    ("headline: H\n\tsection: x", "indented", 3),
-    ("headline: H\n  link: x", "indented", 3),
-])
+@pytest.mark.parametrize(
+    ("line", "what", "at"),
+    [
+        ('headline: "Green" steel', "YAML", 2),
+        ('headline: "Green', "never close", 2),
+        ("headline: 'Green", "never close", 2),
+        ("headline: We are #1 in steel", 'leave out what follows "#"', 2),
+        ("headline: #1 in steel", 'leave out what follows "#"', 2),
+        ("headline: !Important news", 'leave out what follows "!"', 2),
+        ("headline: &Co news", 'leave out what follows "&"', 2),
+        ("headline: *Star* news", "YAML", 2),
+        ("headline: @home", "YAML", 2),
+        ("headline: `code`", "YAML", 2),
+        ("headline: %x", "YAML", 2),
+        ("headline: [a, b]", "not a list", 2),
+        ("headline: {a: b}", "not a list", 2),
+        ("headline: " + "[" * 5000, "YAML", 2),
+        ("headline", "no colon", 2),
+        ("headline: H\nheadline: I", "a second time", 3),
+        ("headline: >\n  Two\n\n  lines", "line break", 2),
+        ('headline: "a\\nb"', "line break", 2),
+        ('headline: "a\\tb"', "a tab", 2),
+        ('headline: "a\\0b"', "U+0000", 2),
+        ('headline: "a\\x85b"', "U+0085", 2),
+        ('headline: "a\\ud800b"', "U+D800", 2),
+        ("headline: a\u0092b", "U+0092", 2),
+        ("headline: a\u2028b", "U+2028", 2),
+        ("headline: a\x1bb", "U+001B", 2),
+        ("headline: " + "x" * 301, "301 characters", 2),
+        ("headline: ", "the headline is missing", 2),
+        ("# none", "the headline is missing", 1),
+        ("headline: H\nheadlin: I", 'no "headlin"', 3),
+        ("headline: H\n? [a]\n: b", "not a key", 3),
+        ("- a\n- b", "key, a colon and a text", 2),
+        ("headline: H\n\tsection: x", "indented", 3),
+        ("headline: H\n  link: x", "indented", 3),
+    ],
+)
 def test_what_yaml_would_take_another_way_is_told_with_its_line(line: str, what: str, at: int) -> None:
     text = story(headline=line, section="section: Economy" if not line.startswith("- ") else "# -")
     error = mistake(text)
@@ -102,8 +125,18 @@ def test_what_yaml_would_take_another_way_is_told_with_its_line(line: str, what:
 
 
 def test_a_remedy_of_quotes_makes_a_line_that_can_be_read() -> None:
-    for line in ("headline: a: b", 'headline: "a" b', 'headline: "a', "headline: 'a", "headline: @a", "headline: We are #1",
-                 "headline: a \"b\": 'c'", "headline: !a b", "headline: a\\b: c", "headline: [a] b"):
+    for line in (
+        "headline: a: b",
+        'headline: "a" b',
+        'headline: "a',
+        "headline: 'a",
+        "headline: @a",
+        "headline: We are #1",
+        "headline: a \"b\": 'c'",
+        "headline: !a b",
+        "headline: a\\b: c",
+        "headline: [a] b",
+    ):
         remedy = mistake(story(headline=line)).remedy
         assert remedy is not None
         headline = read(story(headline=remedy.removeprefix("Put quotes round the whole of it: "))).written.headline
@@ -116,41 +149,44 @@ def test_an_unknown_key_comes_with_the_nearest_right_one() -> None:
     assert (mistake(story("xyzzy: x")).remedy or "").startswith("There is headline, ")
 
 
-@pytest.mark.parametrize(("text", "line", "what"), [
-    ("", 1, "front matter"),
-    ("Just a text.", 1, "front matter"),
-    ("\n\nJust a text.", 3, "front matter"),
-    ("---\nheadline: H\n\nText.\n", 1, "never ends"),
-    ("\n---\nheadline: H", 2, "never ends"),
-    ("---\n---\nText.", 1, "headline is missing"),
-    (story(body=" \n\n"), 5, "no text"),
-    (story(body="\u00a0"), 5, "no text"),
-    (story(body="\nOne.\n\nTwo\u0085.\n"), 8, "U+0085"),
-    (story(body="One.\n\x00"), 6, "U+0000"),
-    (story(body="One\x0c."), 5, "U+000C"),
-    (story(body="One\ufffe."), 5, "U+FFFE"),
-    (story("not_before: 20.11.2023"), 4, "not a date"),
-    (story("not_before: 20231120"), 4, "not a date"),
-    (story("not_before: 2023-02-30"), 4, "not a date"),
-    (story("not_before: 2023-11-20", "not_after: 2023-11-19"), 5, "comes before"),
-    (story("state: placed"), 4, "placed"),
-    (story("publication: nonesuch"), 4, "no publication"),
-    (story(section="section: economy"), 3, 'no section "economy"'),
-    (story(section="section:"), 3, "section is missing"),
-    (story("alt: A bridge."), 4, "alt text, but no picture"),
-    (story("credit: Us"), 4, "credit, but no picture"),
-    (story("picture: none.png", "alt: A bridge."), 4, "there is no picture at"),
-    (story("alt: A bridge.", "picture: /"), 5, "there is no picture at"),
-    (story("link: javascript:alert(1)"), 4, "does not begin with"),
-    (story("link: example.org/a"), 4, "does not begin with"),
-    (story("link: https:///a"), 4, "names no site"),
-    (story("link: https://[a"), 4, "not an address"),
-    (story("link: https://a b"), 4, "a space"),
-    (story("link: mailto:nobody"), 4, "no address"),
-    (b"\xff\xfe-\x00-\x00", 1, "UTF-8"),
-    ("---\nheadline: H\n---\nGr\u00fc\u00dfe".encode("latin-1"), 4, "UTF-8"),
-    (story(body="x" * 1_000_001), None, "1 MB"),
-])
+@pytest.mark.parametrize(
+    ("text", "line", "what"),
+    [
+        ("", 1, "front matter"),
+        ("Just a text.", 1, "front matter"),
+        ("\n\nJust a text.", 3, "front matter"),
+        ("---\nheadline: H\n\nText.\n", 1, "never ends"),
+        ("\n---\nheadline: H", 2, "never ends"),
+        ("---\n---\nText.", 1, "headline is missing"),
+        (story(body=" \n\n"), 5, "no text"),
+        (story(body="\u00a0"), 5, "no text"),
+        (story(body="\nOne.\n\nTwo\u0085.\n"), 8, "U+0085"),
+        (story(body="One.\n\x00"), 6, "U+0000"),
+        (story(body="One\x0c."), 5, "U+000C"),
+        (story(body="One\ufffe."), 5, "U+FFFE"),
+        (story("not_before: 20.11.2023"), 4, "not a date"),
+        (story("not_before: 20231120"), 4, "not a date"),
+        (story("not_before: 2023-02-30"), 4, "not a date"),
+        (story("not_before: 2023-11-20", "not_after: 2023-11-19"), 5, "comes before"),
+        (story("state: placed"), 4, "placed"),
+        (story("publication: nonesuch"), 4, "no publication"),
+        (story(section="section: economy"), 3, 'no section "economy"'),
+        (story(section="section:"), 3, "section is missing"),
+        (story("alt: A bridge."), 4, "alt text, but no picture"),
+        (story("credit: Us"), 4, "credit, but no picture"),
+        (story("picture: none.png", "alt: A bridge."), 4, "there is no picture at"),
+        (story("alt: A bridge.", "picture: /"), 5, "there is no picture at"),
+        (story("link: javascript:alert(1)"), 4, "does not begin with"),
+        (story("link: example.org/a"), 4, "does not begin with"),
+        (story("link: https:///a"), 4, "names no site"),
+        (story("link: https://[a"), 4, "not an address"),
+        (story("link: https://a b"), 4, "a space"),
+        (story("link: mailto:nobody"), 4, "no address"),
+        (b"\xff\xfe-\x00-\x00", 1, "UTF-8"),
+        ("---\nheadline: H\n---\nGr\u00fc\u00dfe".encode("latin-1"), 4, "UTF-8"),
+        (story(body="x" * 1_000_001), None, "1 MB"),
+    ],
+)
 def test_every_mistake_has_its_line(text: str | bytes, line: int | None, what: str) -> None:
     error = mistake(text)
     assert what in error.what
@@ -225,9 +261,16 @@ def test_the_template_says_which_sections_there_are_and_is_no_story_yet() -> Non
 def test_the_sample_stories_are_right_and_only_the_last_is_not_due_yet() -> None:
     sections = {"digest": ("Economy", "Diplomacy", "Development and energy", "Defense")}
     files = sorted(SAMPLE.glob("*.md"))
-    said = [story_file.read(file.read_bytes(), sections, where=file, beside=SAMPLE, publication="digest") for file in files]
+    said = [
+        story_file.read(file.read_bytes(), sections, where=file, beside=SAMPLE, publication="digest") for file in files
+    ]
     assert [each.written.section for each in said] == [
-        "Economy", "Diplomacy", "Development and energy", "Defense", "Defense", "Defense",
+        "Economy",
+        "Diplomacy",
+        "Development and energy",
+        "Defense",
+        "Defense",
+        "Defense",
     ]
     assert [each.written.not_before for each in said] == [None] * 5 + [dt.date(2023, 11, 20)]
     assert [bool(each.picture) for each in said] == [True] + [False] * 5
@@ -236,16 +279,20 @@ def test_the_sample_stories_are_right_and_only_the_last_is_not_due_yet() -> None
         assert "$" not in each.written.body or " billion" not in each.written.body
 
 
-line = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp"), exclude_characters="\ufffe\uffff"), max_size=60).map(
-    lambda text: text.strip(" ")
-)
+line = st.text(
+    st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp"), exclude_characters="\ufffe\uffff"), max_size=60
+).map(lambda text: text.strip(" "))
 text = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=200)
 
 
 @settings(max_examples=150, deadline=None)
 @given(
-    headline=line, body=text, author=line, link=st.sampled_from(["", "https://example.org/a b", "mailto:a@b", "http://ü.example/#é"]),
-    dates=st.lists(st.dates(), min_size=2, max_size=2), state=st.sampled_from([None, *story_file.STATES]),
+    headline=line,
+    body=text,
+    author=line,
+    link=st.sampled_from(["", "https://example.org/a b", "mailto:a@b", "http://ü.example/#é"]),
+    dates=st.lists(st.dates(), min_size=2, max_size=2),
+    state=st.sampled_from([None, *story_file.STATES]),
     section=st.sampled_from(["Economy", "Defense", ""]),
 )
 @example("a: b", "x", "- #1", "", [dt.date(1, 1, 1), dt.date(9999, 12, 31)], None, "Economy")
@@ -278,12 +325,15 @@ def _without_blank_ends(body: str) -> list[str]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.one_of(
-    st.binary(max_size=200), st.text(max_size=200),
-    st.lists(st.sampled_from([*"-:#\"'[]{}&*!|>%@`?,\n\t \\", "---\n", "headline", "a", "\u2028"]), max_size=40).map(
-        lambda parts: "---\n" + "".join(parts) + "\n---\nText."
-    ),
-))
+@given(
+    st.one_of(
+        st.binary(max_size=200),
+        st.text(max_size=200),
+        st.lists(
+            st.sampled_from([*"-:#\"'[]{}&*!|>%@`?,\n\t \\", "---\n", "headline", "a", "\u2028"]), max_size=40
+        ).map(lambda parts: "---\n" + "".join(parts) + "\n---\nText."),
+    )
+)
 def test_no_file_whatever_ends_in_anything_but_a_story_or_a_sentence(raw: bytes | str) -> None:
     error = None
     try:

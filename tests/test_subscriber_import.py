@@ -33,7 +33,8 @@ from newsletter.subscriber_import import Outcome, Refused, Report, import_subscr
 Subscribe = Callable[..., Subscriber]
 DIGEST = "alliance-digest"
 AT_LEISURE = settings(
-    max_examples=25, deadline=None,
+    max_examples=25,
+    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
@@ -57,7 +58,11 @@ class Import:
         given = {"lists": (DIGEST,), "now": NOW, "why": f"import {name}"} | how
         with opened(path, score, encoding) as table:  # type: ignore[arg-type]
             self.report: Report = import_subscribers(
-                session, folder.config, table, refuse=lambda row, _: self.refused.append(row), **given,  # type: ignore[arg-type]
+                session,
+                folder.config,
+                table,
+                refuse=lambda row, _: self.refused.append(row),
+                **given,  # type: ignore[arg-type]
             )
         assert sum(self.report.outcomes.values()) == self.report.rows
         assert sum(self.report.reasons.values()) == self.report.outcomes[Outcome.refused]
@@ -168,7 +173,10 @@ LEFT = {
     "ghost": "id,email,name,subscribed_to_emails,deleted_at\n1,amber@example.org,A,false,\n",
     "blocklisted": "email,name,status\namber@example.org,A,blocklisted\n",
 }
-NAMES = {"named unsubscribed": "unsubscribed_email_audience_export_1.csv", "named cleaned": "cleaned_email_audience_1.csv"}
+NAMES = {
+    "named unsubscribed": "unsubscribed_email_audience_export_1.csv",
+    "named cleaned": "cleaned_email_audience_1.csv",
+}
 
 
 @pytest.mark.parametrize("kind", LEFT)
@@ -187,7 +195,12 @@ def test_whoever_a_file_says_has_left_is_never_active(folder: Folder, subscribe:
 
 
 STILL_THERE = [
-    MAILCHIMP, SUBSTACK, BUTTONDOWN, LISTMONK, "amber@example.org\n", "email,status\nAMBER@Example.org,subscribed\n",
+    MAILCHIMP,
+    SUBSTACK,
+    BUTTONDOWN,
+    LISTMONK,
+    "amber@example.org\n",
+    "email,status\nAMBER@Example.org,subscribed\n",
     "email,state\namber@example.org,pending\n",
 ]
 
@@ -207,10 +220,14 @@ def test_a_reader_who_left_is_not_brought_back_by_an_import(folder: Folder, subs
         ):
             done = Import(session, folder, content, state=state, update_known=update)
             [why] = [row.reason for row in done.refused if "amber" in str(row.cells).lower()]
-            assert why == {
-                "left": "unsubscribed from alliance-digest", "suppressed": "suppressed (complaint)",
-                "erased": "erased on their own wish",
-            }[how]
+            assert (
+                why
+                == {
+                    "left": "unsubscribed from alliance-digest",
+                    "suppressed": "suppressed (complaint)",
+                    "erased": "erased on their own wish",
+                }[how]
+            )
         rows = [row for row in subscribers.listing(session) if row.address.lower() == "amber@example.org"]
         if how == "erased":
             assert rows == []
@@ -220,7 +237,9 @@ def test_a_reader_who_left_is_not_brought_back_by_an_import(folder: Folder, subs
             ]
 
 
-@pytest.mark.parametrize("lines", [("active", "unsubscribed"), ("unsubscribed", "active"), ("active", "bounced", "active")])
+@pytest.mark.parametrize(
+    "lines", [("active", "unsubscribed"), ("unsubscribed", "active"), ("active", "bounced", "active")]
+)
 def test_within_a_file_having_left_wins_in_whatever_order(folder: Folder, lines: tuple[str, ...]) -> None:
     content = "email,status\n" + "".join(f"amber@example.org,{state}\n" for state in lines)
     with folder.session() as session:
@@ -280,7 +299,9 @@ def test_an_attribute_called_state_is_an_attribute(make_folder: Callable[..., Fo
         assert people(session) == {"amber@example.org": ("", {"state": "CA"}, "active")}
 
 
-def test_names_and_attributes_are_filled_in_where_empty_and_replaced_only_if_asked(folder: Folder, subscribe: Subscribe) -> None:
+def test_names_and_attributes_are_filled_in_where_empty_and_replaced_only_if_asked(
+    folder: Folder, subscribe: Subscribe
+) -> None:
     content = "email,name,city,plan\namber@example.org,New,Osaka,\n"
     with folder.session() as session:
         subscribe(session, "amber@example.org", name="", attributes={"city": "Kyoto", "plan": "paid"})
@@ -306,7 +327,8 @@ def test_one_person_on_two_lists_stays_out_of_the_one_they_left(folder: Folder, 
         assert (done.outcomes(), done.report.partly) == ({"joined": 1}, 1)
         assert done.refused[0].reason == "unsubscribed from alliance-digest"
         assert [(row.list, row.shown) for row in subscribers.listing(session)] == [
-            ("alliance-digest", "unsubscribed"), ("extra", "active")
+            ("alliance-digest", "unsubscribed"),
+            ("extra", "active"),
         ]
 
 
@@ -338,24 +360,41 @@ def test_rows_that_cannot_be_taken_are_handed_back_with_line_and_reason(folder: 
 
 
 WRITTEN = st.text(
-    st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"], exclude_characters="\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"),
+    st.characters(
+        exclude_categories=["Cs", "Cc", "Zl", "Zp"],
+        exclude_characters="\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069",
+    ),
     max_size=30,
 ).map(lambda text: subscribers.one_line(text, "name"))
 PERSON = st.tuples(
-    st.from_regex(r"\A[a-z0-9=+'-][a-z0-9=+'-]{0,8}@example\.org\Z"), WRITTEN,
-    st.sampled_from(["", "en", "zh-Hant"]), st.dictionaries(st.sampled_from(["first_name", "city", "plan"]), WRITTEN.filter(bool)),
-    st.sampled_from(SubscriptionState), st.sampled_from([None, SuppressionReason.bounce, SuppressionReason.complaint]),
+    st.from_regex(r"\A[a-z0-9=+'-][a-z0-9=+'-]{0,8}@example\.org\Z"),
+    WRITTEN,
+    st.sampled_from(["", "en", "zh-Hant"]),
+    st.dictionaries(st.sampled_from(["first_name", "city", "plan"]), WRITTEN.filter(bool)),
+    st.sampled_from(SubscriptionState),
+    st.sampled_from([None, SuppressionReason.bounce, SuppressionReason.complaint]),
 )
 
 
 @AT_LEISURE
 @given(st.lists(PERSON, max_size=6, unique_by=lambda person: unguarded(person[0])))
 def test_what_is_exported_and_imported_again_is_the_same(
-    folder: Folder, subscribe: Subscribe, given: list[tuple[str, str, str, dict[str, str], SubscriptionState, SuppressionReason | None]]
+    folder: Folder,
+    subscribe: Subscribe,
+    given: list[tuple[str, str, str, dict[str, str], SubscriptionState, SuppressionReason | None]],
 ) -> None:
     def all_of(session: Session) -> list[tuple[object, ...]]:
         return sorted(
-            (row.address, row.name, row.language, sorted(row.attributes.items()), row.list, str(row.state), row.joined, str(row.suppressed))
+            (
+                row.address,
+                row.name,
+                row.language,
+                sorted(row.attributes.items()),
+                row.list,
+                str(row.state),
+                row.joined,
+                str(row.suppressed),
+            )
             for row in subscribers.listing(session)
         )
 
@@ -383,18 +422,30 @@ ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "windows-
 
 @settings(AT_LEISURE, max_examples=60)
 @given(
-    st.sampled_from(ENCODINGS), st.sampled_from(",;\t|"), st.sampled_from(["\n", "\r\n", "\r"]),
-    st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]), st.booleans(),
-    st.lists(st.text("aé;,\t|\"' \n—x", max_size=12), min_size=1, max_size=4), st.booleans(),
+    st.sampled_from(ENCODINGS),
+    st.sampled_from(",;\t|"),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
+    st.booleans(),
+    st.lists(st.text("aé;,\t|\"' \n—x", max_size=12), min_size=1, max_size=4),
+    st.booleans(),
 )
 def test_every_encoding_separator_and_quoting_gives_the_same_people(
-    lite_folder: Folder, encoding: str, separator: str, ending: str, quoting: int, told: bool, notes: list[str], turned: bool
+    lite_folder: Folder,
+    encoding: str,
+    separator: str,
+    ending: str,
+    quoting: int,
+    told: bool,
+    notes: list[str],
+    turned: bool,
 ) -> None:
     out = io.StringIO(newline="")
     write = csv.writer(out, delimiter=separator, quoting=quoting, lineterminator=ending)  # type: ignore[arg-type]
     rows = [["E-Mail Address", "Notes", "City"]] + [
         # Python's writer quotes only the line breaks that it makes itself.
-        [f"reader{number}@example.org", note.replace("\n", ending), f"Orléans {number}, “;|,”"] for number, note in enumerate(notes)
+        [f"reader{number}@example.org", note.replace("\n", ending), f"Orléans {number}, “;|,”"]
+        for number, note in enumerate(notes)
     ]
     write_rows = [row[::-1] for row in rows] if turned else rows
     write.writerows(write_rows)
@@ -427,19 +478,30 @@ def test_japanese_excels_encoding_is_asked_for_and_taken_when_named(folder: Fold
         assert people(session) == {"amber@example.org": ("さくら、ＡＭＥ", {"city": "東京"}, "active")}
 
 
-@pytest.mark.parametrize(("content", "words"), [
-    (b"", "there is nothing in it"),
-    (b"\xef\xbb\xbf\r\n\r\n", "there is nothing in it"),
-    (b"PK\x03\x04rest", "spreadsheet"),
-    (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(1, 200)) * 20, "no text"),
-    (b"%PDF-1.7", "PDF"),
-    (b"<!doctype html><html>", "web page"),
-    (b"name,city\nAmber,Kyoto\n", "no column of addresses"),
-    (b'email,name\namber@example.org,"Amber\nbasil@example.org,Basil\nclover@example.org,Clover\n', "line 2: a quotation mark"),
-    (b'email,name\namber@example.org,"Amber\nbasil@example.org,"Basil"\nclover@example.org,Clover\n', "line 2: a quotation mark"),
-    (b'email,name\namber@example.org,"' + b"Amber\n" * 30000, "line 2: a quotation mark"),
-])
-def test_a_file_that_cannot_be_read_is_a_sentence_and_leaves_nothing(folder: Folder, content: bytes, words: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "there is nothing in it"),
+        (b"\xef\xbb\xbf\r\n\r\n", "there is nothing in it"),
+        (b"PK\x03\x04rest", "spreadsheet"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(1, 200)) * 20, "no text"),
+        (b"%PDF-1.7", "PDF"),
+        (b"<!doctype html><html>", "web page"),
+        (b"name,city\nAmber,Kyoto\n", "no column of addresses"),
+        (
+            b'email,name\namber@example.org,"Amber\nbasil@example.org,Basil\nclover@example.org,Clover\n',
+            "line 2: a quotation mark",
+        ),
+        (
+            b'email,name\namber@example.org,"Amber\nbasil@example.org,"Basil"\nclover@example.org,Clover\n',
+            "line 2: a quotation mark",
+        ),
+        (b'email,name\namber@example.org,"' + b"Amber\n" * 30000, "line 2: a quotation mark"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_a_sentence_and_leaves_nothing(
+    folder: Folder, content: bytes, words: str
+) -> None:
     with pytest.raises(ImportMistake) as mistake, folder.session() as session:
         Import(session, folder, content)
     assert words in str(mistake.value)
@@ -448,9 +510,13 @@ def test_a_file_that_cannot_be_read_is_a_sentence_and_leaves_nothing(folder: Fol
         assert people(session) == {}
 
 
-@pytest.mark.parametrize(("how", "words"), [
-    ({"maps": {"Town": "city"}}, 'no column "Town"'), ({"maps": {"name": "town"}}, 'no attribute "town"'),
-])
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"maps": {"Town": "city"}}, 'no column "Town"'),
+        ({"maps": {"name": "town"}}, 'no attribute "town"'),
+    ],
+)
 def test_a_map_of_what_is_not_there_is_a_sentence(folder: Folder, how: dict[str, object], words: str) -> None:
     with folder.session() as session, pytest.raises(ImportMistake, match=words):
         Import(session, folder, "email,name\namber@example.org,A\n", **how)
@@ -515,7 +581,9 @@ def test_a_dry_run_reports_the_same_and_takes_nobody_in(folder: Folder, beside: 
     assert wet["outcomes"]["added"] == 2
 
 
-def test_refused_rows_go_to_a_file_of_ones_own_that_is_safe_and_can_be_imported_again(folder: Folder, beside: Path) -> None:
+def test_refused_rows_go_to_a_file_of_ones_own_that_is_safe_and_can_be_imported_again(
+    folder: Folder, beside: Path
+) -> None:
     (beside / "people.csv").write_text("email,name\nnonsense,=1+1\namber@example.org,A\n", encoding="utf-8")
     code, shown = run(folder, "import", "people.csv", "-l", DIGEST)
     assert (code, "people-refused.csv" in shown, "not an address" in shown) == (0, True, True)
@@ -531,7 +599,9 @@ def test_refused_rows_go_to_a_file_of_ones_own_that_is_safe_and_can_be_imported_
 
 
 def test_an_import_that_fails_leaves_no_file_of_refused_rows(folder: Folder, beside: Path) -> None:
-    (beside / "people.csv").write_text('email,name\nnonsense,x\namber@example.org,"never closed\nx,y\n', encoding="utf-8")
+    (beside / "people.csv").write_text(
+        'email,name\nnonsense,x\namber@example.org,"never closed\nx,y\n', encoding="utf-8"
+    )
     with pytest.raises(ImportMistake):
         run(folder, "import", "people.csv", "-l", DIGEST)
     assert [path.name for path in beside.iterdir()] == ["people.csv"]

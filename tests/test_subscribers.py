@@ -43,19 +43,27 @@ def lists(session: Session) -> None:
 
 def add(session: Session, folder: Folder, address: str, **more: object) -> Subscriber:
     return subscribers.add(
-        session, folder.config, address, **{"lists": DIGEST, "now": NOW, "why": "card"} | more  # type: ignore[arg-type]
+        session,
+        folder.config,
+        address,
+        **{"lists": DIGEST, "now": NOW, "why": "card"} | more,  # type: ignore[arg-type]
     )
 
 
 @pytest.mark.usefixtures("lists")
-def test_somebody_added_is_found_by_any_way_of_writing_their_address_and_by_number(session: Session, folder: Folder) -> None:
+def test_somebody_added_is_found_by_any_way_of_writing_their_address_and_by_number(
+    session: Session, folder: Folder
+) -> None:
     jane = add(session, folder, "Jane@Example.org", name=" Jane ", attributes={"city": "Kyoto"})
     assert subscribers.find(session, "jane@EXAMPLE.org") is jane
     assert subscribers.find(session, str(jane.id)) is jane
     assert (jane.name, jane.attributes) == ("Jane", {"city": "Kyoto"})
     [standing] = subscribers.standings(session, jane)
     assert (standing.list, standing.state, standing.joined, standing.why) == (
-        "alliance-digest", SubscriptionState.active, NOW, "card"
+        "alliance-digest",
+        SubscriptionState.active,
+        NOW,
+        "card",
     )
     for nobody in ("joe@example.org", "999", "99999999999999"):
         with pytest.raises(SubscriberMistake):
@@ -65,10 +73,13 @@ def test_somebody_added_is_found_by_any_way_of_writing_their_address_and_by_numb
 @pytest.mark.usefixtures("lists")
 def test_adding_somebody_again_keeps_what_is_not_said_anew(session: Session, folder: Folder) -> None:
     add(session, folder, "jane@example.org", name="Jane", attributes={"city": "Kyoto"}, state=SubscriptionState.pending)
-    jane = add(session, folder, "JANE@example.org", attributes={"plan": "paid"}, now=LATER, lists=("alliance-digest", "extra"))
+    jane = add(
+        session, folder, "JANE@example.org", attributes={"plan": "paid"}, now=LATER, lists=("alliance-digest", "extra")
+    )
     assert (jane.name, jane.attributes) == ("Jane", {"city": "Kyoto", "plan": "paid"})
     assert [(s.list, s.state.value) for s in subscribers.standings(session, jane)] == [
-        ("alliance-digest", "active"), ("extra", "active")
+        ("alliance-digest", "active"),
+        ("extra", "active"),
     ]
     assert len(session.scalars(select(Subscriber)).all()) == 1
 
@@ -91,11 +102,21 @@ def test_a_suppressed_address_is_not_added(session: Session, folder: Folder) -> 
 
 
 @pytest.mark.usefixtures("lists")
-@pytest.mark.parametrize("more", [
-    {"name": "Jane\r\nBcc: all@example.org"}, {"name": "Jane\u202e"}, {"name": "Ja\0ne"}, {"name": "Ja\u2028ne"},
-    {"name": "Jane\x85Bcc: x"}, {"name": "J" * 201}, {"name": "\ud800"}, {"attributes": {"city": "Kyoto\nX: y"}},
-    {"attributes": {"town": "Kyoto"}}, {"language": "English please"},
-])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"name": "Jane\r\nBcc: all@example.org"},
+        {"name": "Jane\u202e"},
+        {"name": "Ja\0ne"},
+        {"name": "Ja\u2028ne"},
+        {"name": "Jane\x85Bcc: x"},
+        {"name": "J" * 201},
+        {"name": "\ud800"},
+        {"attributes": {"city": "Kyoto\nX: y"}},
+        {"attributes": {"town": "Kyoto"}},
+        {"language": "English please"},
+    ],
+)
 def test_what_could_become_a_header_or_mislead_is_refused_at_the_door(
     session: Session, folder: Folder, more: dict[str, object]
 ) -> None:
@@ -104,7 +125,9 @@ def test_what_could_become_a_header_or_mislead_is_refused_at_the_door(
     assert session.scalars(select(Subscriber)).all() == []
 
 
-@pytest.mark.parametrize("name", ["Zoë", "👩🏽‍💻", "نجمة", 'O’Neil, "J"', "=?utf-8?q?x?=", "J" * 200, "قمر\u200f", "ส้ม"])
+@pytest.mark.parametrize(
+    "name", ["Zoë", "👩🏽‍💻", "نجمة", 'O’Neil, "J"', "=?utf-8?q?x?=", "J" * 200, "قمر\u200f", "ส้ม"]
+)
 def test_names_of_all_kinds_stay_as_they_are(name: str) -> None:
     assert subscribers.one_line(name, "name") == name
 
@@ -129,9 +152,14 @@ def test_who_leaves_gets_no_copy_that_still_waits(session: Session, folder: Fold
     assert subscribers.standings(session, jane)[0].why == "one-click"
 
 
-@pytest.mark.parametrize(("other", "retired", "skipped"), [
-    (SubscriptionState.active, False, 0), (SubscriptionState.active, True, 1), (SubscriptionState.pending, False, 1),
-])
+@pytest.mark.parametrize(
+    ("other", "retired", "skipped"),
+    [
+        (SubscriptionState.active, False, 0),
+        (SubscriptionState.active, True, 1),
+        (SubscriptionState.pending, False, 1),
+    ],
+)
 def test_who_leaves_one_list_keeps_the_copy_that_another_brings_them(
     make_folder: Callable[..., Folder], subscribe: Subscribe, other: SubscriptionState, retired: bool, skipped: int
 ) -> None:
@@ -147,12 +175,16 @@ def test_who_leaves_one_list_keeps_the_copy_that_another_brings_them(
         assert subscribers.unsubscribe(session, folder.config, jane, None, LATER, "").skipped == 1 - skipped
 
 
-def test_leaving_one_publication_leaves_the_copy_of_another(session: Session, folder: Folder, subscribe: Subscribe) -> None:
+def test_leaving_one_publication_leaves_the_copy_of_another(
+    session: Session, folder: Folder, subscribe: Subscribe
+) -> None:
     from msgspec.structs import replace
 
-    config = replace(folder.config, publications=folder.config.publications | {
-        "other": replace(folder.config.publications["digest"], lists=("extra",))
-    })
+    config = replace(
+        folder.config,
+        publications=folder.config.publications
+        | {"other": replace(folder.config.publications["digest"], lists=("extra",))},
+    )
     jane = subscribe(session, "jane@example.org", lists=("alliance-digest", "extra"))
     waiting(session, sending(session), jane, "deferred")
     waiting(session, sending(session, publication="other", state=IssueState.held), jane)
@@ -169,21 +201,31 @@ def test_leaving_a_list_one_is_not_on_is_said(session: Session, folder: Folder, 
 def everything(session: Session) -> str:
     """All that the database holds, as text."""
     return "\n".join(
-        str(row) for table in Base.metadata.sorted_tables if table.name != "keys"
+        str(row)
+        for table in Base.metadata.sorted_tables
+        if table.name != "keys"
         for row in session.execute(select(table))
     ).lower()
 
 
-def test_who_is_erased_leaves_no_trace_but_a_fingerprint(session: Session, folder: Folder, subscribe: Subscribe) -> None:
+def test_who_is_erased_leaves_no_trace_but_a_fingerprint(
+    session: Session, folder: Folder, subscribe: Subscribe
+) -> None:
     jane = subscribe(session, "Jane.Doe@example.org", name="Jane Quux", attributes={"city": "Kyoto"})
     joe = subscribe(session, "joe@example.org")
     issue, last = sending(session), sending(session, state=IssueState.sent, slot=1)
     waiting(session, issue, jane, "deferred", "451 <JANE.DOE@EXAMPLE.ORG> later")
     waiting(session, last, jane, "failed", "550 user jane.doe unknown")
     waiting(session, issue, joe, "failed", "550 joe@example.org")
-    session.add(Attempt(
-        issue_id=last.id, subscriber_id=jane.id, state=DeliveryState.deferred, at=NOW, reply="451 jane.doe@example.org"
-    ))
+    session.add(
+        Attempt(
+            issue_id=last.id,
+            subscriber_id=jane.id,
+            state=DeliveryState.deferred,
+            at=NOW,
+            reply="451 jane.doe@example.org",
+        )
+    )
     session.add(Notice(publication="digest", about="x", subject="x", body="uncertain: Jane.Doe@example.org", since=NOW))
     suppressions.add(session, "jane.doe@example.org", SuppressionReason.bounce, "jane.doe@example.org", NOW)
     suppressions.remove(session, "jane.doe@example.org", "jane.doe called", NOW)
@@ -239,8 +281,11 @@ def test_listing_filters_by_list_state_and_words(session: Session, folder: Folde
         return [(row.address.partition("@")[0], row.list, row.shown) for row in subscribers.listing(session, **how)]
 
     assert found() == [
-        ("jane", "alliance-digest", "active"), ("jane", "extra", "active"),
-        ("joe", "alliance-digest", "unsubscribed"), ("ann", "alliance-digest", "suppressed"), ("none", None, ""),
+        ("jane", "alliance-digest", "active"),
+        ("jane", "extra", "active"),
+        ("joe", "alliance-digest", "unsubscribed"),
+        ("ann", "alliance-digest", "suppressed"),
+        ("none", None, ""),
     ]
     assert [name for name, _, _ in found(slug="extra")] == ["jane"]
     assert [name for name, _, _ in found(state="active", slug="alliance-digest")] == ["jane"]
@@ -249,7 +294,9 @@ def test_listing_filters_by_list_state_and_words(session: Session, folder: Folde
     assert found(search="_") == []
 
 
-def test_the_history_tells_who_came_and_left_and_what_went_to_them(session: Session, folder: Folder, subscribe: Subscribe) -> None:
+def test_the_history_tells_who_came_and_left_and_what_went_to_them(
+    session: Session, folder: Folder, subscribe: Subscribe
+) -> None:
     jane = subscribe(session, "jane@example.org")
     waiting(session, sending(session), jane, "sent", "250 OK")
     subscribers.unsubscribe(session, folder.config, jane, None, LATER, "one-click")
@@ -265,7 +312,10 @@ def test_the_commands_do_what_they_say(folder: Folder) -> None:
 
     def run(*words: str, **how: object) -> str:
         done = CliRunner().invoke(
-            newsletter, ["--folder", str(folder.path), "subscriber", *words], catch_exceptions=False, **how  # type: ignore[arg-type]
+            newsletter,
+            ["--folder", str(folder.path), "subscriber", *words],
+            catch_exceptions=False,
+            **how,  # type: ignore[arg-type]
         )
         assert done.exit_code == 0, done.output
         return done.stdout
@@ -293,7 +343,9 @@ def test_the_commands_do_what_they_say(folder: Folder) -> None:
 def test_erasing_asks_first(folder: Folder, subscribe: Subscribe) -> None:
     with folder.session() as session:
         subscribe(session, "jane@example.org")
-    done = CliRunner().invoke(newsletter, ["-C", str(folder.path), "subscriber", "erase", "jane@example.org"], input="n\n")
+    done = CliRunner().invoke(
+        newsletter, ["-C", str(folder.path), "subscriber", "erase", "jane@example.org"], input="n\n"
+    )
     assert done.exit_code != 0
     with folder.session() as session:
         assert subscribers.find(session, "jane@example.org").erased is None

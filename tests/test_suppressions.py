@@ -18,21 +18,39 @@ from newsletter.tokens import keys
 LATER = NOW + dt.timedelta(hours=1)
 
 
-def sending(session: Session, *, publication: str = "digest", state: IssueState = IssueState.sending, slot: int = 14) -> Issue:
+def sending(
+    session: Session, *, publication: str = "digest", state: IssueState = IssueState.sending, slot: int = 14
+) -> Issue:
     """An issue of which some copies still wait."""
     issue = Issue(
-        publication=publication, slot=dt.date(2023, 11, slot), state=state, since=NOW, deadline=NOW, approve_by=NOW,
-        sends=NOW, volume=2, number=slot, started=NOW,
+        publication=publication,
+        slot=dt.date(2023, 11, slot),
+        state=state,
+        since=NOW,
+        deadline=NOW,
+        approve_by=NOW,
+        sends=NOW,
+        volume=2,
+        number=slot,
+        started=NOW,
     )
     session.add(issue)
     session.flush()
     return issue
 
 
-def waiting(session: Session, issue: Issue, person: Subscriber, state: str = "queued", reply: str | None = None) -> Delivery:
+def waiting(
+    session: Session, issue: Issue, person: Subscriber, state: str = "queued", reply: str | None = None
+) -> Delivery:
     delivery = Delivery(
-        issue_id=issue.id, subscriber_id=person.id, state=DeliveryState(state), since=NOW, tries=1, reply=reply,
-        relay="outbox" if reply else None, next_look=LATER if state == "deferred" else None,
+        issue_id=issue.id,
+        subscriber_id=person.id,
+        state=DeliveryState(state),
+        since=NOW,
+        tries=1,
+        reply=reply,
+        relay="outbox" if reply else None,
+        next_look=LATER if state == "deferred" else None,
     )
     session.add(delivery)
     session.flush()
@@ -65,7 +83,12 @@ def test_what_a_server_said_to_an_earlier_try_is_kept_when_the_next_is_called_of
     waiting(session, sending(session, state=IssueState.paused), jane, "deferred", "451 later")
     assert suppressions.add(session, "jane@example.org", SuppressionReason.complaint, "", LATER)[1] == 1
     [attempt] = session.scalars(select(Attempt))
-    assert (attempt.reply, attempt.state, attempt.at, attempt.relay) == ("451 later", DeliveryState.deferred, NOW, "outbox")
+    assert (attempt.reply, attempt.state, attempt.at, attempt.relay) == (
+        "451 later",
+        DeliveryState.deferred,
+        NOW,
+        "outbox",
+    )
     [delivery] = session.scalars(select(Delivery))
     assert (delivery.since, delivery.next_look, delivery.tries) == (LATER, None, 1)
 

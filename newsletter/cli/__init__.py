@@ -51,7 +51,11 @@ class Nouns(click.Group):
 
 @click.command(cls=Nouns, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
-    "--folder", "-C", type=click.Path(path_type=Path, file_okay=False), default=Path(), envvar="NEWSLETTER_FOLDER",
+    "--folder",
+    "-C",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    envvar="NEWSLETTER_FOLDER",
     help="The publication's folder, where config.toml is.  [default: this one]",
 )
 @click.version_option(__version__, prog_name="newsletter")

@@ -74,7 +74,11 @@ def _show(out: Console, publication: Publication, rows: list[Ahead | Skipped], n
         if isinstance(row, Skipped):
             what = "no issue" if row.needed else "skipped, but no date of the calendar"
             shown.add_row(
-                Text("–", "bright_black"), "", "", Text(day(row.slot, year), "bright_black"), "",
+                Text("–", "bright_black"),
+                "",
+                "",
+                Text(day(row.slot, year), "bright_black"),
+                "",
                 Text(f"skipped: {what}" if row.needed else what, "bright_black"),
             )
             continue
@@ -85,8 +89,11 @@ def _show(out: Console, publication: Publication, rows: list[Ahead | Skipped], n
             notes.append(Text(f"clocks {_hours(row.shift)}", "bright_black"))
         shown.add_row(
             Text("number by hand", "yellow") if row.number is None else Text(row.number.long, "bold"),
-            moment(row.deadline, zone), moment(row.approve_by, zone), moment(row.sends, zone, year),
-            length(row.sends - now) if row.sends > now else "now", Text(", ").join(notes),
+            moment(row.deadline, zone),
+            moment(row.approve_by, zone),
+            moment(row.sends, zone, year),
+            length(row.sends - now) if row.sends > now else "now",
+            Text(", ").join(notes),
         )
         year = row.sends.astimezone(zone).year
     out.print(shown)

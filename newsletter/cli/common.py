@@ -46,7 +46,11 @@ class Moment(click.ParamType[dt.datetime]):
 def at_option(command: F) -> F:
     """Adds --at TIME: what is done as if it were that moment. The command gets `now`, aware."""
     return click.option(
-        "--at", "now", type=Moment(), default=lambda: dt.datetime.now(dt.UTC), metavar="TIME",
+        "--at",
+        "now",
+        type=Moment(),
+        default=lambda: dt.datetime.now(dt.UTC),
+        metavar="TIME",
         help="As if it were that moment: to rehearse a calendar.",
     )(command)
 
@@ -72,15 +76,28 @@ def console() -> Console:
 
 # A state is a shape, a word and a colour, in that order of importance.
 SHAPES = {
-    "open": ("○", ""), "writing": ("○", ""), "queued": ("○", ""),
-    "ready": ("✓", "green"), "approved": ("✓", "green"), "sent": ("✓", "green"), "active": ("✓", "green"),
+    "open": ("○", ""),
+    "writing": ("○", ""),
+    "queued": ("○", ""),
+    "ready": ("✓", "green"),
+    "approved": ("✓", "green"),
+    "sent": ("✓", "green"),
+    "active": ("✓", "green"),
     "published": ("✓", "green"),
-    "assembled": ("◐", "blue"), "sending": ("◐", "blue"), "submitting": ("◐", "blue"), "placed": ("◐", "blue"),
-    "deferred": ("◷", "yellow"), "pending": ("◷", "yellow"),
-    "held": ("‖", "yellow"), "paused": ("‖", "yellow"),
-    "failed": ("✗", "red"), "cancelled": ("✗", "red"),
+    "assembled": ("◐", "blue"),
+    "sending": ("◐", "blue"),
+    "submitting": ("◐", "blue"),
+    "placed": ("◐", "blue"),
+    "deferred": ("◷", "yellow"),
+    "pending": ("◷", "yellow"),
+    "held": ("‖", "yellow"),
+    "paused": ("‖", "yellow"),
+    "failed": ("✗", "red"),
+    "cancelled": ("✗", "red"),
     "uncertain": ("?", "magenta"),
-    "skipped": ("–", "bright_black"), "dropped": ("–", "bright_black"), "unsubscribed": ("–", "bright_black"),
+    "skipped": ("–", "bright_black"),
+    "dropped": ("–", "bright_black"),
+    "unsubscribed": ("–", "bright_black"),
     "suppressed": ("–", "bright_black"),
 }
 
@@ -95,8 +112,13 @@ def state(word: enum.Enum | str) -> Text:
 def table(*columns: str | tuple[str, dict[str, Any]], **options: Any) -> Table:
     """A table as all of them look: no boxes, one line under the head. "Figure>" is set to the right."""
     made = Table(
-        box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False,
-        header_style="bright_black", border_style="bright_black", **options,
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+        show_edge=False,
+        header_style="bright_black",
+        border_style="bright_black",
+        **options,
     )
     for column in columns:
         name, how = (column, {}) if isinstance(column, str) else column
@@ -150,7 +172,9 @@ def length(span: dt.timedelta) -> str:
     minutes, seconds = divmod(rest, 60)
     parts = [(days, "day" if days == 1 else "days"), (hours, "h"), (minutes, "min"), (seconds, "s")]
     first = next((i for i, (count, _) in enumerate(parts) if count), 3)
-    return sign + " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2] if count or unit == parts[first][1])
+    return sign + " ".join(
+        f"{count} {unit}" for count, unit in parts[first : first + 2] if count or unit == parts[first][1]
+    )
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:
@@ -159,6 +183,6 @@ def plural(count: int, one: str, many: str | None = None) -> str:
 
 
 def listed(words: Iterable[object]) -> str:
-    """"a", "a and b", "a, b and c"."""
+    """Words as a sentence has them: a; a and b; a, b and c."""
     given: Sequence[str] = [str(word) for word in words]
     return " and ".join([", ".join(given[:-1]), given[-1]] if len(given) > 1 else given)

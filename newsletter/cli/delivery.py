@@ -35,11 +35,16 @@ if TYPE_CHECKING:
 
 issue_argument = click.argument("which", metavar="ISSUE")
 state_option = click.option(
-    "--state", "states", multiple=True, type=click.Choice([each.value for each in DeliveryState]),
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice([each.value for each in DeliveryState]),
     help="Only these; may be said several times.",
 )
 domain_option = click.option("--domain", default="", metavar="DOMAIN", help="Only addresses at this domain.")
-reply_option = click.option("--where-reply", "reply", default="", metavar="TEXT", help="Only where the relay said this.")
+reply_option = click.option(
+    "--where-reply", "reply", default="", metavar="TEXT", help="Only where the relay said this."
+)
 
 
 @click.group()
@@ -68,8 +73,15 @@ def delivery() -> None:
 @json_option
 @at_option
 def list_(
-    which: str, states: tuple[str, ...], search: str, domain: str, reply: str, limit: int, publication: str | None,
-    as_json: bool, now: dt.datetime,
+    which: str,
+    states: tuple[str, ...],
+    search: str,
+    domain: str,
+    reply: str,
+    limit: int,
+    publication: str | None,
+    as_json: bool,
+    now: dt.datetime,
 ) -> None:
     """The deliveries of an issue, those in trouble first.
 
@@ -90,9 +102,13 @@ def list_(
         more = delivery_log.count(session, issue, wanted) - len(found)
         tally = deliveries.tally(session, issue.id)
         facts = {
-            "issue": str(issues.number_of(issue) or ""), "state": issue.state.value, "candidates": issue.candidates,
-            "excluded": issue.excluded or {}, "tally": {each.value: count for each, count in tally.items()},
-            "more": more, "deliveries": [_facts(line) for line in found],
+            "issue": str(issues.number_of(issue) or ""),
+            "state": issue.state.value,
+            "candidates": issue.candidates,
+            "excluded": issue.excluded or {},
+            "tally": {each.value: count for each, count in tally.items()},
+            "more": more,
+            "deliveries": [_facts(line) for line in found],
         }
         name, excluded = issues.name(issue), issue.excluded or {}
         candidates = issue.candidates
@@ -113,8 +129,11 @@ def list_(
         made = table("Reader", "State", "Since", "Tries>", "It said last")
         for line in found:
             made.add_row(
-                Text(line.address or "(erased)", overflow="ellipsis"), state(line.state), local(line.since, zone, now=now),
-                str(line.tries), Text(_said(line, zone, now), "bright_black", overflow="ellipsis"),
+                Text(line.address or "(erased)", overflow="ellipsis"),
+                state(line.state),
+                local(line.since, zone, now=now),
+                str(line.tries),
+                Text(_said(line, zone, now), "bright_black", overflow="ellipsis"),
             )
         out.print(made)
         if more:
@@ -149,7 +168,9 @@ def show(which: str, address: str, publication: str | None, as_json: bool, now: 
         name = issues.name(issue)
     facts = _facts(line) | {
         "message_id": number,
-        "attempts": [{"state": each.state.value, "at": each.at, "relay": each.relay, "reply": each.reply} for each in tried],
+        "attempts": [
+            {"state": each.state.value, "at": each.at, "relay": each.relay, "reply": each.reply} for each in tried
+        ],
     }
 
     def shown(out: Console) -> None:
@@ -167,7 +188,9 @@ def show(which: str, address: str, publication: str | None, as_json: bool, now: 
             return
         made = table("Try>", "When", "State", "Relay", "It said")
         for place, each in enumerate(tried, 1):
-            made.add_row(str(place), local(each.at, zone, now=now), state(each.state), each.relay or "", each.reply or "")
+            made.add_row(
+                str(place), local(each.at, zone, now=now), state(each.state), each.relay or "", each.reply or ""
+            )
         out.print(made)
 
     emit(as_json, facts, shown)
@@ -209,9 +232,29 @@ def export(which: str | None, everything: bool, output: Path | None, kind: str, 
                         earlier = delivery_log.attempts(session, issue, [each.subscriber for each in batch])
                         for each in batch:
                             for tried in earlier.get(each.subscriber, []):
-                                write([label, each.address or "", tried.state.value, tried.at.isoformat(), tried.relay or "", tried.reply or "", "earlier"])
+                                write(
+                                    [
+                                        label,
+                                        each.address or "",
+                                        tried.state.value,
+                                        tried.at.isoformat(),
+                                        tried.relay or "",
+                                        tried.reply or "",
+                                        "earlier",
+                                    ]
+                                )
                                 rows += 1
-                            write([label, each.address or "", each.state.value, each.since.isoformat(), each.relay or "", each.reply or "", "last"])
+                            write(
+                                [
+                                    label,
+                                    each.address or "",
+                                    each.state.value,
+                                    each.since.isoformat(),
+                                    each.relay or "",
+                                    each.reply or "",
+                                    "last",
+                                ]
+                            )
                             rows += 1
                         advance(len(batch))
                         batch = []
@@ -229,8 +272,14 @@ def export(which: str | None, everything: bool, output: Path | None, kind: str, 
 @publication_option
 @at_option
 def retry(
-    which: str, addresses: tuple[str, ...], states: tuple[str, ...], domain: str, reply: str, yes: bool,
-    publication: str | None, now: dt.datetime,
+    which: str,
+    addresses: tuple[str, ...],
+    states: tuple[str, ...],
+    domain: str,
+    reply: str,
+    yes: bool,
+    publication: str | None,
+    now: dt.datetime,
 ) -> None:
     """Try failed deliveries once more, or deferred ones now. What was sent or is uncertain is never touched.
 
@@ -268,8 +317,15 @@ def retry(
 @publication_option
 @at_option
 def resolve(
-    which: str, addresses: tuple[str, ...], sent: bool, again: bool, domain: str, by: str, yes: bool,
-    publication: str | None, now: dt.datetime,
+    which: str,
+    addresses: tuple[str, ...],
+    sent: bool,
+    again: bool,
+    domain: str,
+    by: str,
+    yes: bool,
+    publication: str | None,
+    now: dt.datetime,
 ) -> None:
     """Decide about the uncertain ones: the final dot had left, and no answer came. Nobody but a person does this.
 
@@ -298,11 +354,18 @@ def resolve(
             secret, domain_of = keys(session, now), headers.wire_address(settings.sender).rpartition("@")[2]
             made = table("Reader", "What is known", "Message-ID")
             for line in delivery_log.lines(session, issue, wanted, limit=200):
-                made.add_row(line.address or "(erased)", line.reply or "", f"<{secret.message(issue.id, line.subscriber)}@{domain_of}>")
+                made.add_row(
+                    line.address or "(erased)",
+                    line.reply or "",
+                    f"<{secret.message(issue.id, line.subscriber)}@{domain_of}>",
+                )
             out = console()
             out.print(made)
             out.print()
-            out.print(f"{plural(count, 'delivery', 'deliveries')} of {name}: the relay may have taken them, or not. Its log knows, by Message-ID.")
+            out.print(
+                f"{plural(count, 'delivery', 'deliveries')} of {name}: the relay may have taken them, or not."
+                " Its log knows, by Message-ID."
+            )
             out.print(f"newsletter delivery resolve {which} [ADDRESS]... --sent | --again")
             return
     if not yes:
@@ -328,8 +391,15 @@ def _which(
 
 def _facts(line: Line) -> dict[str, Any]:
     return {
-        "subscriber": line.subscriber, "address": line.address, "name": line.name, "state": line.state.value,
-        "since": line.since, "next_look": line.next_look, "tries": line.tries, "relay": line.relay, "reply": line.reply,
+        "subscriber": line.subscriber,
+        "address": line.address,
+        "name": line.name,
+        "state": line.state.value,
+        "since": line.since,
+        "next_look": line.next_look,
+        "tries": line.tries,
+        "relay": line.relay,
+        "reply": line.reply,
     }
 
 

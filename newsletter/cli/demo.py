@@ -134,7 +134,9 @@ def _folder(path: Path) -> Folder:
     if path.exists() and any(path.iterdir()):
         if not (path / MARK).exists():
             raise Mistake(
-                "there is something here that no demo made", where=path, remedy="Name another: newsletter demo --directory DIR."
+                "there is something here that no demo made",
+                where=path,
+                remedy="Name another: newsletter demo --directory DIR.",
             )
         shutil.rmtree(path)
     folder = init.make(path, QUEUED)
@@ -176,8 +178,14 @@ def _pointed_at(folder: Folder, port: int) -> Folder:
 def _readers(folder: Folder) -> str:
     with folder.session() as session, opened(init.included() / "sample" / "subscribers.csv", score, None) as rows:
         report = import_subscribers(
-            session, folder.config, rows, lists=(LIST,), now=QUEUED - dt.timedelta(days=240), why="import subscribers.csv",
-            refuse=lambda refused, header: None, state=SubscriptionState.active,
+            session,
+            folder.config,
+            rows,
+            lists=(LIST,),
+            now=QUEUED - dt.timedelta(days=240),
+            why="import subscribers.csv",
+            refuse=lambda _refused, _header: None,
+            state=SubscriptionState.active,
         )
         # Three who must get nothing, so that the audience has something to add up.
         joined = QUEUED - dt.timedelta(days=100)
@@ -202,8 +210,14 @@ def _drafts(folder: Folder, slug: str) -> str:
             source = file.parent / story.picture if story.picture else None
             picture = pictures.store(session, folder.pictures, source, QUEUED) if source else None
             drafts.add(
-                session, slug, story.written, QUEUED, sections=sections[slug], picture=picture,
-                state=story.state or DraftState.ready, source=file.name,
+                session,
+                slug,
+                story.written,
+                QUEUED,
+                sections=sections[slug],
+                picture=picture,
+                state=story.state or DraftState.ready,
+                source=file.name,
             )
         queued = len(drafts.listing(session, slug))
     return f"{queued} stories queued, one of them not due yet, and a picture"
@@ -213,11 +227,18 @@ def _log(folder: Folder, out: Console, issue: int) -> None:
     made = table("Reader", "State", "Tries>", "The relay said")
     with folder.reading() as session:
         rows = session.execute(
-            select(Subscriber.name, Subscriber.address, Delivery).join(Delivery, Delivery.subscriber_id == Subscriber.id)
-            .where(Delivery.issue_id == issue).order_by(Delivery.subscriber_id)
+            select(Subscriber.name, Subscriber.address, Delivery)
+            .join(Delivery, Delivery.subscriber_id == Subscriber.id)
+            .where(Delivery.issue_id == issue)
+            .order_by(Delivery.subscriber_id)
         ).all()
     for _, address, row in rows[:10]:
-        made.add_row(Text(str(address), overflow="ellipsis"), shown_state(row.state), str(row.tries), Text(row.reply or "", "bright_black"))
+        made.add_row(
+            Text(str(address), overflow="ellipsis"),
+            shown_state(row.state),
+            str(row.tries),
+            Text(row.reply or "", "bright_black"),
+        )
     out.print(made)
     if len(rows) > 10:
         out.print(Text(f"and {len(rows) - 10:,} more", "bright_black"))
@@ -227,8 +248,11 @@ def _check(new: Path, folder: Folder, issue: Issue, due: int) -> int:
     """How many messages arrived; Mistake unless each reader who was due has one, whole, and nobody has two."""
     with folder.reading() as session:
         expected = {
-            str(person.address): person.name for person in session.scalars(
-                select(Subscriber).join(Delivery, Delivery.subscriber_id == Subscriber.id).where(Delivery.issue_id == issue.id)
+            str(person.address): person.name
+            for person in session.scalars(
+                select(Subscriber)
+                .join(Delivery, Delivery.subscriber_id == Subscriber.id)
+                .where(Delivery.issue_id == issue.id)
             )
         }
     got: list[str] = []
@@ -261,7 +285,10 @@ def _where_to_look(folder: Folder, slug: str, issue: Issue, path: Path, out: Con
         (path / "preview" / "message.eml", "a whole message"),
         (path / "maildir" / "new", "every message, as it arrived"),
     ):
-        out.print(Text.assemble("  ", (f"{str(place):<46}", "blue"), f"  {what}"))
+        out.print(Text.assemble("  ", (f"{place!s:<46}", "blue"), f"  {what}"))
     out.print()
-    for command, what in ((f"delivery list {issue.volume}.{issue.number}", "the log of every delivery"), ("status", "where things stand")):
+    for command, what in (
+        (f"delivery list {issue.volume}.{issue.number}", "the log of every delivery"),
+        ("status", "where things stand"),
+    ):
         out.print(Text.assemble("  ", (f"{f'newsletter -C {path} {command}':<46}", "blue"), f"  {what}"))

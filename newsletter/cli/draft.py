@@ -94,8 +94,13 @@ def add(files: tuple[Path, ...], publication: str | None, now: dt.datetime) -> N
 
 @draft.command("list")
 @publication_option
-@click.option("--state", "states", multiple=True, type=click.Choice([each.value for each in DraftState]),
-              help="Only these; may be said several times.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice([each.value for each in DraftState]),
+    help="Only these; may be said several times.",
+)
 @click.option("--all", "everything", is_flag=True, help="Those published and dropped, too.")
 @json_option
 @at_option
@@ -168,8 +173,13 @@ def show(number: int, publication: str | None, as_json: bool) -> None:
 @publication_option
 @at_option
 def edit(
-    number: int, file: Path | None, picture: Path | None, no_picture: bool, publication: str | None,
-    now: dt.datetime, **texts: str | None,
+    number: int,
+    file: Path | None,
+    picture: Path | None,
+    no_picture: bool,
+    publication: str | None,
+    now: dt.datetime,
+    **texts: str | None,
 ) -> None:
     """Change a story that is still in the queue: by options, from a file, or in your $EDITOR.
 
@@ -254,9 +264,7 @@ def drop(numbers: tuple[int, ...], publication: str | None, now: dt.datetime) ->
 @click.option("--last", is_flag=True, help="Put them at the end.")
 @publication_option
 @at_option
-def order(
-    numbers: tuple[int, ...], before: int | None, last: bool, publication: str | None, now: dt.datetime
-) -> None:
+def order(numbers: tuple[int, ...], before: int | None, last: bool, publication: str | None, now: dt.datetime) -> None:
     """Put stories at the head of the queue in this order, or before another, or at its end.
 
     \b
@@ -277,8 +285,11 @@ def order(
 
 
 def _turn(
-    numbers: tuple[int, ...], publication: str | None, now: dt.datetime,
-    turn: Callable[[Session, Draft, dt.datetime], None], word: str,
+    numbers: tuple[int, ...],
+    publication: str | None,
+    now: dt.datetime,
+    turn: Callable[[Session, Draft, dt.datetime], None],
+    word: str,
 ) -> None:
     from newsletter import drafts
 
@@ -308,9 +319,7 @@ def _read_file(folder: Folder, file: Path, publication: str | None) -> _Story:
     return _read(folder, raw, str(file), file.parent, publication, source=str(file))
 
 
-def _read(
-    folder: Folder, raw: bytes, where: str, beside: Path, publication: str | None, *, source: str = ""
-) -> _Story:
+def _read(folder: Folder, raw: bytes, where: str, beside: Path, publication: str | None, *, source: str = "") -> _Story:
     from newsletter import story_file
 
     known = {name: each.sections for name, each in folder.config.publications.items()}
@@ -353,17 +362,23 @@ def _queue(folder: Folder, stories: Sequence[_Story], publication: str | None, n
         for story in stories:
             name, described = folder.publication(publication or story.file.publication or None)
             picture = _kept(session, folder, story, now)
-            added.append(drafts.add(
-                session, name, story.file.written, now, sections=described.sections, picture=picture,
-                state=story.file.state or DraftState.ready, source=story.source,
-            ))
+            added.append(
+                drafts.add(
+                    session,
+                    name,
+                    story.file.written,
+                    now,
+                    sections=described.sections,
+                    picture=picture,
+                    state=story.file.state or DraftState.ready,
+                    source=story.source,
+                )
+            )
     for each in added:
         click.echo(f"queued {queue.named(each)}{', in writing' if each.state is DraftState.writing else ''}")
 
 
-def _replace(
-    folder: Folder, number: int, story: _Story, now: dt.datetime, seen: dt.datetime | None = None
-) -> None:
+def _replace(folder: Folder, number: int, story: _Story, now: dt.datetime, seen: dt.datetime | None = None) -> None:
     from newsletter import drafts
 
     with folder.session() as session:

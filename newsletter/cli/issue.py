@@ -78,9 +78,7 @@ def _login() -> str:
         return "someone at the terminal"
 
 
-by_option = click.option(
-    "--by", default=_login, metavar="NAME", help="Who decides it.  [default: your login name]"
-)
+by_option = click.option("--by", default=_login, metavar="NAME", help="Who decides it.  [default: your login name]")
 
 
 def _say(sentence: str) -> None:
@@ -111,8 +109,13 @@ def changing(
 @publication_option
 @at_option
 def assemble(
-    which: str, force: bool, volume: int | None, number: int | None, through: int | None,
-    publication: str | None, now: dt.datetime,
+    which: str,
+    force: bool,
+    volume: int | None,
+    number: int | None,
+    through: int | None,
+    publication: str | None,
+    now: dt.datetime,
 ) -> None:
     """Freeze an issue now: its stories are copied from the ready drafts, and it gets its number.
 
@@ -135,9 +138,7 @@ def assemble(
             )
         event = issues.assemble(session, slug, settings, found, now)
         if event.what is not issues.Happened.assembled:
-            raise IssueMistake(
-                f"{issues.name(found)} can't be assembled: {found.why}", remedy="Nothing was changed."
-            )
+            raise IssueMistake(f"{issues.name(found)} can't be assembled: {found.why}", remedy="Nothing was changed.")
         said = event.sentence
         subject = found.subject
     _say(said)
@@ -154,8 +155,14 @@ def assemble(
 @publication_option
 @at_option
 def edit(
-    which: str, subject: str | None, preheader: str | None, volume: int | None, number: int | None,
-    through: int | None, publication: str | None, now: dt.datetime,
+    which: str,
+    subject: str | None,
+    preheader: str | None,
+    volume: int | None,
+    number: int | None,
+    through: int | None,
+    publication: str | None,
+    now: dt.datetime,
 ) -> None:
     """Say what an issue is to be called before it is assembled. After that it is frozen: reopen it first.
 
@@ -169,7 +176,12 @@ def edit(
         raise click.UsageError("Say what to change: --subject, --preheader, --volume, --number or --through.")
     with changing(which, publication, now) as (session, slug, settings, found):
         issues.override(
-            session, found, volume=volume, number=number, through=through, subject=subject,
+            session,
+            found,
+            volume=volume,
+            number=number,
+            through=through,
+            subject=subject,
             preheader=preheader,
         )
         expected = issues.expected(session, slug, settings, found)

@@ -13,8 +13,14 @@ from newsletter.cli.issue import by_option, issue_argument
 
 @click.command()
 @issue_argument
-@click.option("--as", "reader", metavar="ADDRESS", help="As this subscriber would get it.  [default: a reader without a name]")
-@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="The folder to write into.  [default: preview/ISSUE]")
+@click.option(
+    "--as", "reader", metavar="ADDRESS", help="As this subscriber would get it.  [default: a reader without a name]"
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The folder to write into.  [default: preview/ISSUE]",
+)
 @publication_option
 @at_option
 def preview(which: str, reader: str | None, output: Path | None, publication: str | None, now: dt.datetime) -> None:
@@ -86,7 +92,9 @@ def _retitled(data: bytes, recipient: str, subject: str, number: str) -> bytes:
     head, _, body = data.partition(b"\r\n\r\n")
     own = (b"to", b"subject", b"message-id")
     kept = [line for line in re.split(rb"\r\n(?![ \t])", head) if line.split(b":")[0].lower() not in own]
-    fresh = headers.mailbox("To", "", recipient) + headers.words("Subject", subject) + headers.token("Message-ID", number)
+    fresh = (
+        headers.mailbox("To", "", recipient) + headers.words("Subject", subject) + headers.token("Message-ID", number)
+    )
     return fresh + b"\r\n".join(kept) + b"\r\n\r\n" + body
 
 
@@ -121,7 +129,9 @@ def send(which: str, start_only: bool, by: str, yes: bool, publication: str | No
     with folder.reading() as session:
         issue = issues.find(session, slug, which)
         name, state = issues.name(issue), issue.state
-        ahead = audience.count(session, settings.lists) if state in (IssueState.assembled, IssueState.approved) else None
+        ahead = (
+            audience.count(session, settings.lists) if state in (IssueState.assembled, IssueState.approved) else None
+        )
     if ahead is not None and not yes:
         click.confirm(f"Send {name} to {plural(ahead.due, 'reader')} now?", abort=True)
     with folder.session() as session:
@@ -131,7 +141,9 @@ def send(which: str, start_only: bool, by: str, yes: bool, publication: str | No
         if issue.state is not IssueState.sending:
             frozen = dispatch.start(session, folder, issue, now)
             left_out = ", ".join(f"{count:,} {reason}" for reason, count in frozen.excluded.items())
-            click.echo(f"{name}: {frozen.candidates:,} candidates, {frozen.due:,} due{f'; left out: {left_out}' if left_out else ''}")
+            click.echo(f"{name}: {frozen.candidates:,} candidates, {frozen.due:,} due")
+            if left_out:
+                click.echo(f"Left out: {left_out}")
         tally = deliveries.tally(session, issue.id)
         number, due = issue.id, sum(tally.values())
         done = due - sum(tally.get(each, 0) for each in deliveries.OPEN)

@@ -58,10 +58,12 @@ def list_(count: int, publication: str | None, as_json: bool, now: dt.datetime) 
         for row in rows:
             due = None if row["state"] == "cancelled" else row["finished"] or row["sends"]
             made.add_row(
-                Text(row["name"], "bold" if row["label"] else ""), state(row["state"]),
+                Text(row["name"], "bold" if row["label"] else ""),
+                state(row["state"]),
                 str(row["date"] or row["slot"]),
                 f"{row['ready']} ready" if row["ready"] is not None else str(len(row["stories"])),
-                local(due, zone, now=now), _why(row),
+                local(due, zone, now=now),
+                _why(row),
             )
         out.print(made)
 

@@ -62,11 +62,18 @@ def apply(dry_run: bool, yes: bool, as_json: bool, now: dt.datetime) -> None:
         changes = lists.plan(session, folder)
         numbers = lists.counts(session)
     if as_json:
-        emit(True, [
-            {"list": change.slug, "what": change.what.value,
-             "fields": [{"field": field, "old": old, "new": new} for field, old, new in change.fields]}
-            for change in changes
-        ], lambda _: None)
+        emit(
+            True,
+            [
+                {
+                    "list": change.slug,
+                    "what": change.what.value,
+                    "fields": [{"field": field, "old": old, "new": new} for field, old, new in change.fields],
+                }
+                for change in changes
+            ],
+            lambda _: None,
+        )
     elif not changes:
         console().print("The lists are as their files say; nothing to change.")
     else:
@@ -83,7 +90,8 @@ def apply(dry_run: bool, yes: bool, as_json: bool, now: dt.datetime) -> None:
     for slug in retired:
         click.echo(
             f"{slug} would reach nobody any more; "
-            f"{plural(numbers[slug].active, 'active subscription')} on it would be kept.", err=True,
+            f"{plural(numbers[slug].active, 'active subscription')} on it would be kept.",
+            err=True,
         )
     if dry_run or not changes:
         return
@@ -117,8 +125,14 @@ def list_all(as_json: bool) -> None:
         rows = session.scalars(select(List).order_by(List.slug)).all()
         numbers = lists.counts(session)
     found = [
-        {"list": row.slug, "title": row.title, "public": row.public, "retired": row.retired,
-         **dataclasses.asdict(numbers[row.slug]), "publications": lists.publications(folder, row.slug)}
+        {
+            "list": row.slug,
+            "title": row.title,
+            "public": row.public,
+            "retired": row.retired,
+            **dataclasses.asdict(numbers[row.slug]),
+            "publications": lists.publications(folder, row.slug),
+        }
         for row in rows
     ]
     if not found and not as_json:
@@ -129,7 +143,8 @@ def list_all(as_json: bool) -> None:
     for entry in found:
         gone = Text("retired", "bright_black") if entry["retired"] else None
         shown.add_row(
-            Text(str(entry["list"]), "bold"), str(entry["title"]),
+            Text(str(entry["list"]), "bold"),
+            str(entry["title"]),
             *(f"{entry[word]:,}" for word in ("active", "pending", "unsubscribed", "suppressed")),
             gone or listed(lists.publications(folder, str(entry["list"]))) or "nothing",
         )
@@ -160,9 +175,15 @@ def show(slug: str, as_json: bool) -> None:
         numbers = lists.counts(session)[slug]
     goes = lists.publications(folder, slug)
     entry = {
-        "list": row.slug, "title": row.title, "description": row.description, "public": row.public,
-        "double_opt_in": row.double_opt_in, "retired": row.retired, **dataclasses.asdict(numbers),
-        "publications": goes, "file": lists.file_of(folder, slug),
+        "list": row.slug,
+        "title": row.title,
+        "description": row.description,
+        "public": row.public,
+        "double_opt_in": row.double_opt_in,
+        "retired": row.retired,
+        **dataclasses.asdict(numbers),
+        "publications": goes,
+        "file": lists.file_of(folder, slug),
     }
     if as_json:
         emit(True, entry, lambda _: None)

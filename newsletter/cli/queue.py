@@ -26,8 +26,15 @@ def as_file(folder: Folder, found: Draft) -> str:
         path = pictures.path(folder.pictures, found.picture)
         picture = str(path.relative_to(folder.path) if path.is_relative_to(folder.path) else path)
     written = Written(
-        found.headline, found.body, found.section, found.link, found.author, found.picture_alt,
-        found.picture_credit, found.not_before, found.not_after,
+        found.headline,
+        found.body,
+        found.section,
+        found.link,
+        found.author,
+        found.picture_alt,
+        found.picture_credit,
+        found.not_before,
+        found.not_after,
     )
     queued = found.state if found.state in QUEUED else None
     return story_file.write(story_file.StoryFile(written, picture, queued))
@@ -57,16 +64,29 @@ def facts(folder: Folder, session: Session, found: Draft, places: dict[int, int]
     from newsletter import drafts, pictures
 
     picture = found.picture and {
-        "url": pictures.url(folder.config.base_url, found.picture), "width": found.picture.width,
-        "height": found.picture.height, "size": found.picture.size, "alt": found.picture_alt,
+        "url": pictures.url(folder.config.base_url, found.picture),
+        "width": found.picture.width,
+        "height": found.picture.height,
+        "size": found.picture.size,
+        "alt": found.picture_alt,
         "credit": found.picture_credit,
     }
     return {
-        "id": found.id, "publication": found.publication, "place": places.get(found.id),
-        "state": found.state.value, "issue": drafts.standing(session, found) or None,
-        "headline": found.headline, "section": found.section, "link": found.link, "author": found.author,
-        "picture": picture, "not_before": found.not_before, "not_after": found.not_after,
-        "source": found.source, "created": found.created, "changed": found.changed,
+        "id": found.id,
+        "publication": found.publication,
+        "place": places.get(found.id),
+        "state": found.state.value,
+        "issue": drafts.standing(session, found) or None,
+        "headline": found.headline,
+        "section": found.section,
+        "link": found.link,
+        "author": found.author,
+        "picture": picture,
+        "not_before": found.not_before,
+        "not_after": found.not_after,
+        "source": found.source,
+        "created": found.created,
+        "changed": found.changed,
     }
 
 
@@ -81,13 +101,19 @@ def show(session: Session, found: Sequence[Draft], places: dict[int, int], now: 
     made = table("No>", "Id>", ("State", whole), "Section", "Headline", ("Dates", whole), "Picture")
     for each in found:
         made.add_row(
-            str(places.get(each.id, "")), str(each.id), state(each.state), each.section, each.headline,
-            drafts.standing(session, each) or _dates(each, now.date()), "✓" if each.picture_sha256 else "",
+            str(places.get(each.id, "")),
+            str(each.id),
+            state(each.state),
+            each.section,
+            each.headline,
+            drafts.standing(session, each) or _dates(each, now.date()),
+            "✓" if each.picture_sha256 else "",
         )
     console().print(made)
     counts = [
         f"{count} {'in writing' if one is DraftState.writing else one.value}"
-        for one in DraftState if (count := sum(each.state is one for each in found))
+        for one in DraftState
+        if (count := sum(each.state is one for each in found))
     ]
     click.echo(f"\n{plural(len(found), 'story', 'stories')}: {listed(counts)}.")
 

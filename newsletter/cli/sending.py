@@ -63,7 +63,11 @@ def left_of(seconds: float | None) -> str:
 def bar(due: int, done: int, *, width: int | None = None, colour: str = "blue") -> ProgressBar:
     """How much is done, as a line."""
     return ProgressBar(
-        total=max(due, 1), completed=done, width=width, style="bright_black", complete_style=colour,
+        total=max(due, 1),
+        completed=done,
+        width=width,
+        style="bright_black",
+        complete_style=colour,
         finished_style="green",
     )
 
@@ -144,7 +148,8 @@ class _Shown:
     def _counted(self) -> Text:
         return Text("   ").join(
             Text(f"{SHAPES[word][0]} {self.counts[word]:,} {word}", SHAPES[word][1])
-            for word in (*TROUBLE, "skipped") if self.counts.get(word)
+            for word in (*TROUBLE, "skipped")
+            if self.counts.get(word)
         )
 
     def ended(self) -> str:
@@ -221,15 +226,15 @@ def by_domain(session: Session, issue: int) -> list[Domain]:
     at = (func.strpos if postgres else func.instr)(Subscriber.address_key, "@")
     # An erased subscriber has no address, and so no domain; the delivery is still counted.
     name = func.coalesce(func.substr(Subscriber.address_key, at + 1), "")
-    counts = [
-        func.sum(case((Delivery.state == state, 1), else_=0)).label(state.value) for state in DeliveryState
-    ]
+    counts = [func.sum(case((Delivery.state == state, 1), else_=0)).label(state.value) for state in DeliveryState]
     said = func.max(_ranked(postgres))
     rows = session.execute(
         select(name.label("name"), *counts, said.label("said"))
-        .select_from(Delivery).join(Subscriber, Subscriber.id == Delivery.subscriber_id)
+        .select_from(Delivery)
+        .join(Subscriber, Subscriber.id == Delivery.subscriber_id)
         .where(Delivery.issue_id == issue)
-        .group_by(name).order_by(func.count().desc(), name)
+        .group_by(name)
+        .order_by(func.count().desc(), name)
         .execution_options(yield_per=1000)
     )
     largest: list[Domain] = []
@@ -260,7 +265,8 @@ def _ranked(postgres: bool) -> ColumnElement[Any]:
 
     stamp: ColumnElement[Any] = (
         func.to_char(func.timezone("UTC", Delivery.since), "YYYY-MM-DD HH24:MI:SS.US")
-        if postgres else cast(Delivery.since, String)
+        if postgres
+        else cast(Delivery.since, String)
     )
     troubled = case((Delivery.state.in_([DeliveryState(word) for word in TROUBLE]), "1"), else_="0")
     answered = Delivery.state.in_([DeliveryState.sent, *(DeliveryState(word) for word in TROUBLE)])
@@ -279,8 +285,12 @@ def summary(console: Console, session: Session, issue: Issue) -> None:
     said = console.width >= NARROW
     made = table(
         ("Domain", {"min_width": 16, "no_wrap": True, **({} if said else {"ratio": 1})}),
-        ("Due>", {"min_width": 7}), ("Sent>", {"min_width": 7}), *(f"{word.capitalize()}>" for word in told[1:]),
-        *(["Queued>"] if any(waiting) else []), *([("It said last", {"ratio": 1})] if said else []), expand=True,
+        ("Due>", {"min_width": 7}),
+        ("Sent>", {"min_width": 7}),
+        *(f"{word.capitalize()}>" for word in told[1:]),
+        *(["Queued>"] if any(waiting) else []),
+        *([("It said last", {"ratio": 1})] if said else []),
+        expand=True,
     )
     for each, queued in zip(domains, waiting, strict=True):
         row: list[RenderableType] = [Text(each.name, overflow="ellipsis"), f"{each.due:,}"]

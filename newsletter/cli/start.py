@@ -32,7 +32,10 @@ def init(directory: Path, now: dt.datetime) -> None:
 
 @click.command()
 @click.option(
-    "--directory", type=click.Path(path_type=Path), default=Path("demo"), show_default=True,
+    "--directory",
+    type=click.Path(path_type=Path),
+    default=Path("demo"),
+    show_default=True,
     help="The folder to make; an earlier demo in it is replaced.",
 )
 def demo(directory: Path) -> None:

@@ -56,6 +56,7 @@ def status(publication: str | None, as_json: bool, now: dt.datetime) -> None:
     newsletter status --at "2023-11-14 08:55"    as it will stand then, if nothing is done
     """
     from newsletter import standing, waits
+
     folder = here()
     chosen = dict([folder.publication(publication)]) if publication else folder.config.publications
     with folder.reading() as session:
@@ -74,11 +75,15 @@ def status(publication: str | None, as_json: bool, now: dt.datetime) -> None:
             out.print()
             _waits(out, "All wait for", relays, found[0])
 
-    emit(as_json, {
-        "now": now,
-        "publications": [{"standing": each, "to_do": to_do(each, several=several)} for each in found],
-        "relays": relays,
-    }, shown)
+    emit(
+        as_json,
+        {
+            "now": now,
+            "publications": [{"standing": each, "to_do": to_do(each, several=several)} for each in found],
+            "relays": relays,
+        },
+        shown,
+    )
 
 
 def show(out: Console, found: Standing, relays: Sequence[Wait] = (), *, several: bool = False) -> None:
@@ -148,8 +153,12 @@ def _going(out: Console, found: Standing) -> None:
 
     made = table(
         ("Being sent", {"min_width": 16, "no_wrap": True, **({} if out.is_terminal else {"ratio": 1})}),
-        *([("", {"ratio": 1})] if out.is_terminal else []), "Done>", "Rate>", "Left>",
-        *([] if narrow(out) else ["Deferred>", "Failed>", "Uncertain>"]), expand=True,
+        *([("", {"ratio": 1})] if out.is_terminal else []),
+        "Done>",
+        "Rate>",
+        "Left>",
+        *([] if narrow(out) else ["Deferred>", "Failed>", "Uncertain>"]),
+        expand=True,
     )
     for each in found.going:
         shape, colour = SHAPES[each.state.value]
@@ -175,7 +184,8 @@ def _pace(each: Going, rate: str, left: str) -> list[RenderableType]:
 def _next(out: Console, found: Standing) -> None:
     each, zone, slim = found.next, _zone(found), narrow(out)
     columns: list[str | tuple[str, dict[str, object]]] = [
-        ("Next issue", {"min_width": 16, "no_wrap": True}), ("When", {"min_width": 14, "no_wrap": True}),
+        ("Next issue", {"min_width": 16, "no_wrap": True}),
+        ("When", {"min_width": 14, "no_wrap": True}),
         ("In>", {"min_width": 11}),
     ]
     made = table(*columns, ("", {"ratio": 1}), expand=True)
@@ -194,7 +204,10 @@ def _next(out: Console, found: Standing) -> None:
     row(Text(each.name, "bold"), stands, None, _stories(each, found.now))
     late = None if each.overdue is None else each.overdue.value
     row(
-        "copy deadline", local(each.deadline, zone, now=found.now), each.deadline, _deadline(each),
+        "copy deadline",
+        local(each.deadline, zone, now=found.now),
+        each.deadline,
+        _deadline(each),
         late=late == "unassembled",
     )
     if each.approval.value != "manual":
@@ -272,15 +285,20 @@ def _waits(out: Console, head: str, waits: Sequence[Wait], found: Standing) -> N
         return
     slim, zone = narrow(out), _zone(found)
     made = table(
-        (head, {"min_width": 20, "no_wrap": True}), ("Since", {"no_wrap": True}), ("Why", {"ratio": 1}),
-        *([] if slim else [("Next look", {"min_width": 21})]), expand=True,
+        (head, {"min_width": 20, "no_wrap": True}),
+        ("Since", {"no_wrap": True}),
+        ("Why", {"ratio": 1}),
+        *([] if slim else [("Next look", {"min_width": 21})]),
+        expand=True,
     )
     expected = {one.label: one.number for one in (found.next, found.following) if one is not None}
     for each in waits:
         shape, colour = SHAPES[each.state]
         why = f"{each.held_by}: {each.why}" if each.held_by else each.why
         made.add_row(
-            Text(f"{shape} {_what(each, expected)}", colour), _since(each, found), Text(why),
+            Text(f"{shape} {_what(each, expected)}", colour),
+            _since(each, found),
+            Text(why),
             *([] if slim else [local(each.next_look, zone, now=found.now) or _decides(each)]),
         )
     out.print(made)
@@ -329,8 +347,15 @@ def _last(out: Console, found: Standing) -> None:
         out.print(Text("No issue has gone out yet; the last three will be listed here.", "bright_black"))
         return
     made = table(
-        ("Last issues", {"min_width": 16, "no_wrap": True}), ("Sent on", {"ratio": 1, "no_wrap": True}),
-        "Due>", "Sent>", "Failed>", "Uncertain>", "Skipped>", "Took>", expand=True,
+        ("Last issues", {"min_width": 16, "no_wrap": True}),
+        ("Sent on", {"ratio": 1, "no_wrap": True}),
+        "Due>",
+        "Sent>",
+        "Failed>",
+        "Uncertain>",
+        "Skipped>",
+        "Took>",
+        expand=True,
     )
     for each in found.last:
         made.add_row(*_past(each, found), _took(each))
@@ -348,9 +373,13 @@ def _past(each: Past, found: Standing) -> list[RenderableType]:
     if each.state.value == "cancelled":
         called.append(", cancelled", "red")
     return [
-        called, f"{wall:%b} {wall.day}{year}", f"{each.due:,}",
-        f"{each.counts.get('sent', 0):,}", f"{each.counts.get('failed', 0):,}",
-        coloured(each.counts.get("uncertain", 0), "uncertain"), f"{each.counts.get('skipped', 0):,}",
+        called,
+        f"{wall:%b} {wall.day}{year}",
+        f"{each.due:,}",
+        f"{each.counts.get('sent', 0):,}",
+        f"{each.counts.get('failed', 0):,}",
+        coloured(each.counts.get("uncertain", 0), "uncertain"),
+        f"{each.counts.get('skipped', 0):,}",
     ]
 
 

@@ -37,9 +37,7 @@ def to_do(found: Standing, *, several: bool = False) -> list[ToDo]:
     needed = [*_late(found), *_next(found.next, found), *(each for wait in found.waits for each in _wait(wait, found))]
     if several:
         which = f" -p {found.publication}"
-        needed = [
-            replace(each, commands=tuple(_named(command, which) for command in each.commands)) for each in needed
-        ]
+        needed = [replace(each, commands=tuple(_named(command, which) for command in each.commands)) for each in needed]
     # The same may be said of an issue as the next one and as one that waits.
     return list(dict.fromkeys(needed))
 
@@ -55,8 +53,10 @@ def _late(found: Standing) -> Iterator[ToDo]:
     for going in found.going:
         if going.forsaken:
             yield ToDo(
-                going.state.value, f"{going.name} is being sent, and no sender is at work. Start one:",
-                ("newsletter run", "newsletter work"), loud=True,
+                going.state.value,
+                f"{going.name} is being sent, and no sender is at work. Start one:",
+                ("newsletter run", "newsletter work"),
+                loud=True,
             )
     for each in (found.next, found.following):
         if each is None or each.overdue is None:
@@ -109,7 +109,8 @@ def _next(each: Next, found: Standing) -> Iterator[ToDo]:
         yield ToDo("open", f"{_capital(each.name)} needs {more}:", ("newsletter draft add story.md", *made))
     if each.queue is not None and each.number is None:
         yield ToDo(
-            "open", f"{_capital(each.name)} has no number yet. Give it one:",
+            "open",
+            f"{_capital(each.name)} has no number yet. Give it one:",
             (f"newsletter issue edit {each.label} --volume V --number N",),
         )
     if each.state is not None and each.state.value == "assembled" and each.overdue is None:
@@ -143,7 +144,8 @@ def _lifts(wait: Wait, found: Standing) -> tuple[str, ...]:
         if wait.next_look is None:
             # Its time has passed, and its drafts wait for the next issue.
             return (
-                f"newsletter issue assemble --issue {wait.label}", f"newsletter issue cancel {wait.label} --why REASON"
+                f"newsletter issue assemble --issue {wait.label}",
+                f"newsletter issue cancel {wait.label} --why REASON",
             )
         # What is missing is said of the next issue; it goes on by itself once it is there.
         return ()

@@ -17,7 +17,24 @@ from newsletter.issues.finding import due, find, last_numbered, listing, number_
 from newsletter.issues.states import Event, Happened, lock, name
 
 __all__ = [
-    "Event", "Happened", "advance", "approve", "assemble", "cancel", "due", "expected", "find", "hold",
-    "last_numbered", "listing", "lock", "name", "number_of", "open_next", "override", "pause", "reopen",
+    "Event",
+    "Happened",
+    "advance",
+    "approve",
+    "assemble",
+    "cancel",
+    "due",
+    "expected",
+    "find",
+    "hold",
+    "last_numbered",
+    "listing",
+    "lock",
+    "name",
+    "number_of",
+    "open_next",
+    "override",
+    "pause",
+    "reopen",
     "resume",
 ]

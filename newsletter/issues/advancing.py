@@ -56,28 +56,30 @@ def open_next(session: Session, slug: str, publication: Publication, now: dt.dat
 
 def _waiting(session: Session, slug: str) -> list[Issue]:
     """The issues that the calendar may have something to do with, earliest first, as they are now."""
-    return list(session.scalars(
-        select(Issue)
-        .where(
-            Issue.publication == slug,
-            or_(
-                Issue.state.in_((IssueState.open, IssueState.assembled, IssueState.approved)),
-                (Issue.state == IssueState.held) & (Issue.held_in == IssueState.open),
-            ),
+    return list(
+        session.scalars(
+            select(Issue)
+            .where(
+                Issue.publication == slug,
+                or_(
+                    Issue.state.in_((IssueState.open, IssueState.assembled, IssueState.approved)),
+                    (Issue.state == IssueState.held) & (Issue.held_in == IssueState.open),
+                ),
+            )
+            .order_by(Issue.slot)
+            .execution_options(populate_existing=True)
         )
-        .order_by(Issue.slot)
-        .execution_options(populate_existing=True)
-    ))
+    )
 
 
-def _open_next(
-    session: Session, slug: str, publication: Publication, now: dt.datetime
-) -> tuple[Issue, list[Event]]:
+def _open_next(session: Session, slug: str, publication: Publication, now: dt.datetime) -> tuple[Issue, list[Event]]:
     waiting = {issue.slot: issue for issue in _waiting(session, slug) if _unassembled(issue)}
     slot = _first_unhandled(session, slug, publication, now, set(waiting))
     strays = [
-        issue for date, issue in waiting.items()
-        if date != slot.date and not cadence.missed(publication.cadence, issue.sends, now)
+        issue
+        for date, issue in waiting.items()
+        if date != slot.date
+        and not cadence.missed(publication.cadence, issue.sends, now)
         and cadence.slot_on(publication.cadence, date) is None
     ]
     for date, issue in waiting.items():
@@ -91,22 +93,33 @@ def _open_next(
         issue.slot = slot.date
         _set_clocks(issue, slot, now)
         session.flush()
-        return issue, [Event(
-            Happened.moved, issue.id, f"The calendar was changed: {before} is {name(issue)} now."
-        )]
+        return issue, [Event(Happened.moved, issue.id, f"The calendar was changed: {before} is {name(issue)} now.")]
     insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
     made = session.scalar(
         insert(Issue)
         .values(
-            publication=slug, slot=slot.date, state=IssueState.open, why=UNNUMBERED, since=now, held_by="",
-            next_look=slot.deadline, deadline=slot.deadline, approve_by=slot.approve_by, sends=slot.sends,
-            wanted_subject="", wanted_preheader="", subject="", preheader="", approved_by="",
+            publication=slug,
+            slot=slot.date,
+            state=IssueState.open,
+            why=UNNUMBERED,
+            since=now,
+            held_by="",
+            next_look=slot.deadline,
+            deadline=slot.deadline,
+            approve_by=slot.approve_by,
+            sends=slot.sends,
+            wanted_subject="",
+            wanted_preheader="",
+            subject="",
+            preheader="",
+            approved_by="",
         )
         .on_conflict_do_nothing(index_elements=["publication", "slot"])
         .returning(Issue.id)
     )
     issue = session.scalars(
-        select(Issue).where(Issue.publication == slug, Issue.slot == slot.date)
+        select(Issue)
+        .where(Issue.publication == slug, Issue.slot == slot.date)
         .execution_options(populate_existing=True)
     ).one()
     if made is None:
@@ -138,9 +151,7 @@ def _set_clocks(issue: Issue, slot: Slot, now: dt.datetime) -> None:
         back(issue, IssueState.open, now)
 
 
-def _look(
-    session: Session, slug: str, publication: Publication, issue: Issue, now: dt.datetime
-) -> Iterator[Event]:
+def _look(session: Session, slug: str, publication: Publication, issue: Issue, now: dt.datetime) -> Iterator[Event]:
     """One issue, from whatever state it is in to as far as it goes by itself."""
     lock(session, issue)
     if _unassembled(issue):
@@ -188,7 +199,13 @@ def _until_approved(
         yield Event(Happened.approved, issue.id, f"{name(issue)} is approved: nobody held it by {by}.")
     else:
         yield _hold(
-            session, slug, publication, issue, "not approved", f"not approved by {by}", now,
+            session,
+            slug,
+            publication,
+            issue,
+            "not approved",
+            f"not approved by {by}",
+            now,
             "Approve it with newsletter issue approve: it goes at its time, or at once if that has passed.",
         )
 
@@ -203,16 +220,27 @@ def _until_due(
         return
     sends = cadence.wall_clock(publication.cadence, issue.sends)
     yield _hold(
-        session, slug, publication, issue, "late",
+        session,
+        slug,
+        publication,
+        issue,
+        "late",
         f"the machine was off, or nothing ran on it: it should have gone at {sends}, "
-        f"and {publication.cadence.late} have passed", now,
+        f"and {publication.cadence.late} have passed",
+        now,
         "Let it go at once with newsletter issue resume, or cancel it.",
     )
 
 
 def _hold(
-    session: Session, slug: str, publication: Publication, issue: Issue,
-    kind: str, why: str, now: dt.datetime, remedy: str,
+    session: Session,
+    slug: str,
+    publication: Publication,
+    issue: Issue,
+    kind: str,
+    why: str,
+    now: dt.datetime,
+    remedy: str,
 ) -> Event:
     """Holds an issue until a person decides, and tells the editors: once for each time it was assembled."""
     within = issue.held_in if issue.state is IssueState.held else issue.state
@@ -220,15 +248,17 @@ def _hold(
     session.flush()
     assembled = f" {issue.assembled:%Y-%m-%dT%H:%M:%S}" if issue.assembled else ""
     notices.queue(
-        session, slug, f"{kind} {issue.slot}{assembled}", f"{publication.title}: {name(issue)} is held",
-        f"{_capital(name(issue))} is held: {why}.\n\n{remedy}\n", now,
+        session,
+        slug,
+        f"{kind} {issue.slot}{assembled}",
+        f"{publication.title}: {name(issue)} is held",
+        f"{_capital(name(issue))} is held: {why}.\n\n{remedy}\n",
+        now,
     )
     return Event(Happened.held, issue.id, f"{_capital(name(issue))} is held: {why}.")
 
 
-def _tell_assembled(
-    session: Session, slug: str, publication: Publication, issue: Issue, now: dt.datetime
-) -> None:
+def _tell_assembled(session: Session, slug: str, publication: Publication, issue: Issue, now: dt.datetime) -> None:
     """Word to the editors that there is something to approve or to hold."""
     clock = publication.cadence
     stories = session.scalars(select(Story).where(Story.issue_id == issue.id).order_by(Story.position))
@@ -240,15 +270,16 @@ def _tell_assembled(
         Approval.veto: f"It goes {sends} unless someone holds it by {by}: newsletter issue hold.",
     }[publication.approval]
     notices.queue(
-        session, slug, f"assembled {issue.slot} {now:%Y-%m-%dT%H:%M:%S}",
+        session,
+        slug,
+        f"assembled {issue.slot} {now:%Y-%m-%dT%H:%M:%S}",
         f"{publication.title}: {name(issue)} is assembled",
-        f"{what}\n\n" + "".join(f"{story.position}. {story.headline}\n" for story in stories), now,
+        f"{what}\n\n" + "".join(f"{story.position}. {story.headline}\n" for story in stories),
+        now,
     )
 
 
-def _remind(
-    session: Session, slug: str, publication: Publication, issue: Issue, now: dt.datetime
-) -> Iterator[Event]:
+def _remind(session: Session, slug: str, publication: Publication, issue: Issue, now: dt.datetime) -> Iterator[Event]:
     """Queues the reminder whose time came last: those before it would only say the same at the same time."""
     slot = cadence.slot_on(publication.cadence, issue.slot)
     come = [text for text, at in slot.reminders if at <= now] if slot is not None else []
@@ -257,8 +288,12 @@ def _remind(
     deadline = cadence.wall_clock(publication.cadence, issue.deadline)
     title = _expected_name(session, slug, publication, issue)
     queued = notices.queue(
-        session, slug, f"reminder {issue.slot} {come[-1]}", f"{publication.title}: {title} closes {deadline}",
-        _reminder(session, slug, publication, issue, title), now,
+        session,
+        slug,
+        f"reminder {issue.slot} {come[-1]}",
+        f"{publication.title}: {title} closes {deadline}",
+        _reminder(session, slug, publication, issue, title),
+        now,
     )
     if queued:
         yield Event(Happened.reminded, issue.id, f"The editors are reminded that {title} closes {deadline}.")
@@ -267,9 +302,9 @@ def _remind(
 def _reminder(session: Session, slug: str, publication: Publication, issue: Issue, title: str) -> str:
     clock = publication.cadence
     ready = len(drafts.candidates(session, slug, issue.slot))
-    writing = session.scalar(
-        select(func.count()).where(Draft.publication == slug, Draft.state == DraftState.writing)
-    ) or 0
+    writing = (
+        session.scalar(select(func.count()).where(Draft.publication == slug, Draft.state == DraftState.writing)) or 0
+    )
     least, most = publication.min_stories, publication.max_stories
     lines = [
         f"{title} closes {cadence.wall_clock(clock, issue.deadline)} ({clock.zone}).",

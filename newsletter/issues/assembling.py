@@ -54,7 +54,10 @@ def assemble(session: Session, slug: str, publication: Publication, issue: Issue
     issue.assembled = now
     by_hand = publication.approval is Approval.manual
     enter(
-        issue, IssueState.assembled, now, next_look=None if by_hand else issue.approve_by,
+        issue,
+        IssueState.assembled,
+        now,
+        next_look=None if by_hand else issue.approve_by,
         why=_WAITS[publication.approval].format(cadence.wall_clock(publication.cadence, issue.approve_by)),
     )
     session.flush()
@@ -79,18 +82,19 @@ def expected(session: Session, slug: str, publication: Publication, issue: Issue
     if (own := finding.number_of(issue)) is not None:
         return own
     number = numbering.wanted(
-        publication.numbering, finding.last_numbered(session, slug),
+        publication.numbering,
+        finding.last_numbered(session, slug),
         cadence.local_date(publication.cadence, issue.sends),
-        volume=issue.wanted_volume, number=issue.wanted_number, through=issue.wanted_through,
+        volume=issue.wanted_volume,
+        number=issue.wanted_number,
+        through=issue.wanted_through,
     )
     if number is not None:
         finding.check_free(session, number, issue)
     return number
 
 
-def subject(
-    template: str, publication: Publication, number: Number, date: dt.date, headlines: Sequence[str]
-) -> str:
+def subject(template: str, publication: Publication, number: Number, date: dt.date, headlines: Sequence[str]) -> str:
     """A subject with its {names} filled in, once: braces in a headline stay braces. Merge fields stay too.
 
     IssueMistake for a {name} that there isn't.
@@ -147,9 +151,7 @@ def _joins(character: str) -> bool:
     )
 
 
-def _number(
-    session: Session, slug: str, publication: Publication, issue: Issue
-) -> tuple[Number | None, list[str]]:
+def _number(session: Session, slug: str, publication: Publication, issue: Issue) -> tuple[Number | None, list[str]]:
     """The number to give, and what keeps from giving one: a look at the calendar can't end in a mistake."""
     try:
         number = expected(session, slug, publication, issue)
@@ -165,9 +167,7 @@ def _too_few(ready: int, least: int) -> str:
     return f"{_stories(ready)} {are} ready; at least {least} {'is' if least == 1 else 'are'} needed"
 
 
-def _wait(
-    session: Session, slug: str, publication: Publication, issue: Issue, why: str, now: dt.datetime
-) -> Event:
+def _wait(session: Session, slug: str, publication: Publication, issue: Issue, why: str, now: dt.datetime) -> Event:
     """Holds an issue in `open`; it is looked at again until its time has passed by cadence.late."""
     event = Event(Happened.held, issue.id, f"{name(issue)[:1].upper()}{name(issue)[1:]} is held: {why}.")
     if issue.state is IssueState.held:
@@ -178,7 +178,10 @@ def _wait(
     session.flush()
     clock = publication.cadence
     notices.queue(
-        session, slug, f"held {issue.slot}", f"{publication.title}: {name(issue)} is held",
+        session,
+        slug,
+        f"held {issue.slot}",
+        f"{publication.title}: {name(issue)} is held",
         f"Its copy deadline has come, and it can't be assembled: {why}.\n\n"
         f"As soon as nothing is missing it is assembled, until {cadence.wall_clock(clock, until)}. "
         f"It should go {cadence.wall_clock(clock, issue.sends)} ({clock.zone}).\n",

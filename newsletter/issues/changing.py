@@ -90,15 +90,17 @@ def cancel(session: Session, issue: Issue, why: str, now: dt.datetime) -> None:
         raise refuse(issue, "cancelled", may_do(issue))
     session.execute(
         update(Delivery)
-        .where(
-            Delivery.issue_id == issue.id, Delivery.state.in_((DeliveryState.queued, DeliveryState.deferred))
-        )
+        .where(Delivery.issue_id == issue.id, Delivery.state.in_((DeliveryState.queued, DeliveryState.deferred)))
         .values(state=DeliveryState.skipped, since=now, next_look=None, reply="cancelled")
     )
-    begun = session.scalar(select(exists().where(
-        Delivery.issue_id == issue.id,
-        Delivery.state.in_((DeliveryState.sent, DeliveryState.submitting, DeliveryState.uncertain)),
-    )))
+    begun = session.scalar(
+        select(
+            exists().where(
+                Delivery.issue_id == issue.id,
+                Delivery.state.in_((DeliveryState.sent, DeliveryState.submitting, DeliveryState.uncertain)),
+            )
+        )
+    )
     if begun:
         _turn_drafts(session, issue, DraftState.published, now)
     else:
@@ -129,8 +131,13 @@ def reopen(session: Session, issue: Issue, now: dt.datetime, by: str = "") -> No
     issue.subject = issue.preheader = issue.approved_by = ""
     if issue.held_by:
         enter(
-            issue, IssueState.held, now, why=issue.why, next_look=None,
-            held_in=IssueState.open, held_by=issue.held_by,
+            issue,
+            IssueState.held,
+            now,
+            why=issue.why,
+            next_look=None,
+            held_in=IssueState.open,
+            held_by=issue.held_by,
         )
     elif now < issue.deadline:
         back(issue, IssueState.open, now)
@@ -142,8 +149,14 @@ def reopen(session: Session, issue: Issue, now: dt.datetime, by: str = "") -> No
 
 
 def override(
-    session: Session, issue: Issue, *, volume: int | None = None, number: int | None = None,
-    through: int | None = None, subject: str | None = None, preheader: str | None = None,
+    session: Session,
+    issue: Issue,
+    *,
+    volume: int | None = None,
+    number: int | None = None,
+    through: int | None = None,
+    subject: str | None = None,
+    preheader: str | None = None,
 ) -> None:
     """What an editor wants of an issue that isn't assembled yet: None leaves it, 0 or "" takes the wish back.
 
@@ -179,9 +192,7 @@ def override(
 def _line(text: str, what: str) -> str:
     text = text.strip()
     if any(unicodedata.category(character) in {"Cc", "Zl", "Zp", "Cs"} for character in text):
-        raise IssueMistake(
-            f"the {what} holds a line break or a control character", remedy="Write it on one line."
-        )
+        raise IssueMistake(f"the {what} holds a line break or a control character", remedy="Write it on one line.")
     return text
 
 
@@ -191,9 +202,7 @@ def _not_before(issue: Issue, now: dt.datetime) -> None:
 
 def _turn_drafts(session: Session, issue: Issue, state: DraftState, now: dt.datetime) -> None:
     values = {"state": state, "changed": now} | ({"issue_id": None} if state is DraftState.ready else {})
-    session.execute(
-        update(Draft).where(Draft.issue_id == issue.id, Draft.state == DraftState.placed).values(**values)
-    )
+    session.execute(update(Draft).where(Draft.issue_id == issue.id, Draft.state == DraftState.placed).values(**values))
 
 
 def _give_number_back(session: Session, issue: Issue) -> None:

@@ -19,9 +19,7 @@ AHEAD = (IssueState.open, IssueState.assembled, IssueState.approved, IssueState.
 
 def listing(session: Session, slug: str, *, last: int | None = None) -> Sequence[Issue]:
     """The publication's issues, newest first; only so many if `last` says so."""
-    return session.scalars(
-        select(Issue).where(Issue.publication == slug).order_by(Issue.slot.desc()).limit(last)
-    ).all()
+    return session.scalars(select(Issue).where(Issue.publication == slug).order_by(Issue.slot.desc()).limit(last)).all()
 
 
 def find(session: Session, slug: str, text: str) -> Issue:
@@ -79,8 +77,11 @@ def check_free(session: Session, number: Number, issue: Issue) -> None:
     """IssueMistake if an issue other than this one already has that number, or one of these."""
     other = session.scalar(
         select(Issue).where(
-            Issue.publication == issue.publication, Issue.id != issue.id, Issue.volume == number.volume,
-            Issue.number <= number.last, func.coalesce(Issue.through, Issue.number) >= number.number,
+            Issue.publication == issue.publication,
+            Issue.id != issue.id,
+            Issue.volume == number.volume,
+            Issue.number <= number.last,
+            func.coalesce(Issue.through, Issue.number) >= number.number,
         )
     )
     if other is not None:
@@ -102,14 +103,17 @@ def _ahead(session: Session, slug: str) -> list[Issue]:
 
 
 def _with_number(session: Session, slug: str, number: int) -> list[Issue]:
-    return list(session.scalars(
-        select(Issue)
-        .where(
-            Issue.publication == slug, Issue.number <= number,
-            func.coalesce(Issue.through, Issue.number) >= number,
+    return list(
+        session.scalars(
+            select(Issue)
+            .where(
+                Issue.publication == slug,
+                Issue.number <= number,
+                func.coalesce(Issue.through, Issue.number) >= number,
+            )
+            .order_by(Issue.volume)
         )
-        .order_by(Issue.volume)
-    ))
+    )
 
 
 def _date(text: str) -> dt.date | None:

@@ -66,26 +66,36 @@ def outlook(
             last = Numbered(number, date)
         shift = _offset(clock, own.sends) - offset
         offset += shift
-        ahead.append(Ahead(
-            slot=slot.date, deadline=own.deadline, approve_by=own.approve_by, sends=own.sends, number=number,
-            state=None if issue is None else issue.state, extra=slot.date in clock.extra, shift=shift or None,
-        ))
+        ahead.append(
+            Ahead(
+                slot=slot.date,
+                deadline=own.deadline,
+                approve_by=own.approve_by,
+                sends=own.sends,
+                number=number,
+                state=None if issue is None else issue.state,
+                extra=slot.date in clock.extra,
+                shift=shift or None,
+            )
+        )
     if ahead:
         ahead += _skipped(clock, cadence.local_date(clock, now), ahead[-1].slot)
     return sorted(ahead, key=lambda row: row.slot)
 
 
-def _number(
-    publication: Publication, last: Numbered | None, date: dt.date, issue: Issue | None
-) -> Number | None:
+def _number(publication: Publication, last: Numbered | None, date: dt.date, issue: Issue | None) -> Number | None:
     if issue is None:
         return numbering.next_number(publication.numbering, last, date)
     if issue.state is IssueState.cancelled or number_of(issue) is not None:
         return number_of(issue)
     try:
         return numbering.wanted(
-            publication.numbering, last, date,
-            volume=issue.wanted_volume, number=issue.wanted_number, through=issue.wanted_through,
+            publication.numbering,
+            last,
+            date,
+            volume=issue.wanted_volume,
+            number=issue.wanted_number,
+            through=issue.wanted_through,
         )
     except IssueMistake:
         return None
@@ -95,7 +105,8 @@ def _skipped(clock: Cadence, since: dt.date, until: dt.date) -> list[Skipped]:
     without = msgspec.structs.replace(clock, skip=())
     return [
         Skipped(date, needed=cadence.slot_on(without, date) is not None)
-        for date in sorted(set(clock.skip)) if since <= date <= until
+        for date in sorted(set(clock.skip))
+        if since <= date <= until
     ]
 
 

@@ -63,8 +63,14 @@ def lock(session: Session, issue: Issue) -> None:
 
 
 def enter(
-    issue: Issue, state: IssueState, now: dt.datetime, *, why: str, next_look: dt.datetime | None,
-    held_in: IssueState | None = None, held_by: str = "",
+    issue: Issue,
+    state: IssueState,
+    now: dt.datetime,
+    *,
+    why: str,
+    next_look: dt.datetime | None,
+    held_in: IssueState | None = None,
+    held_by: str = "",
 ) -> None:
     """Puts an issue into a state, with why it stands there, since when, and when it is next looked at."""
     issue.state, issue.held_in, issue.held_by = state, held_in, held_by
