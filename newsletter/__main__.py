@@ -24,8 +24,8 @@ def _say(error: BaseException) -> int:
     from newsletter.errors import Mistake
 
     if isinstance(error, Mistake):
-        for line in str(error).splitlines():
-            click.secho(line, err=True)
+        sentence = str(error)
+        click.echo(sentence if error.where else sentence[:1].upper() + sentence[1:], err=True)
         return 2
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code

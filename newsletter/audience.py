@@ -109,7 +109,7 @@ def _due(ids: list[int]) -> Select[int]:
 def _adds_up(session: Session, ids: list[int], due: int) -> Audience:
     on_lists = Subscription.list_id.in_(ids)
     by_state = dict(
-        session.execute(select(Subscription.state, func.count()).where(on_lists).group_by(Subscription.state))
+        session.execute(select(Subscription.state, func.count()).where(on_lists).group_by(Subscription.state)).all()
     )
     suppressed = {
         f"suppressed: {reason.value}": n

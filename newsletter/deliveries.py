@@ -134,6 +134,9 @@ def owners(session: Session) -> list[str]:
 
 def give_back(session: Session, batch: Claimed, owner: str, now: dt.datetime) -> None:
     """Ends a claim. The batch is due again when the first of its open deliveries is; never, if it has none."""
+    mine = (Batch.issue_id == batch.issue) & (Batch.first == batch.first) & (Batch.owner == owner)
+    # Locked before it is counted: what someone queues again meanwhile is either seen here, or waits for this.
+    session.execute(select(Batch.first).where(mine).with_for_update())
     here = (Delivery.issue_id == batch.issue) & Delivery.subscriber_id.between(batch.first, batch.last)
     queued = session.scalar(select(func.count()).where(here, Delivery.state == DeliveryState.queued))
     again = (
@@ -141,11 +144,7 @@ def give_back(session: Session, batch: Claimed, owner: str, now: dt.datetime) ->
         if queued
         else session.scalar(select(func.min(Delivery.next_look)).where(here, Delivery.state == DeliveryState.deferred))
     )
-    session.execute(
-        update(Batch)
-        .where(Batch.issue_id == batch.issue, Batch.first == batch.first, Batch.owner == owner)
-        .values(owner=None, until=None, due=again)
-    )
+    session.execute(update(Batch).where(mine).values(owner=None, until=None, due=again))
 
 
 def finish(session: Session, issue: int, now: dt.datetime) -> bool:
@@ -186,7 +185,8 @@ class Ledger:
         among = "subscriber_id = ANY(?)" if self._postgres else "subscriber_id IN (SELECT value FROM json_each(?))"
         self._begin = self._words(
             "UPDATE deliveries SET state = 'submitting', since = ?, tries = tries + 1,"
-            f" first_try = COALESCE(first_try, ?), relay = ?, reply = NULL, next_look = NULL WHERE issue_id = ? AND {among}"
+            f" first_try = COALESCE(first_try, ?), relay = ?, reply = NULL, next_look = NULL"
+            f" WHERE issue_id = ? AND {among}"
             " AND state IN ('queued', 'deferred') RETURNING subscriber_id"
         )
         self._answered = self._words(
@@ -331,5 +331,7 @@ def next_try(
 def tally(session: Session, issue: int) -> dict[DeliveryState, int]:
     """How many deliveries of an issue are in each state; states without any are left out."""
     return dict(
-        session.execute(select(Delivery.state, func.count()).where(Delivery.issue_id == issue).group_by(Delivery.state))
+        session.execute(
+            select(Delivery.state, func.count()).where(Delivery.issue_id == issue).group_by(Delivery.state)
+        ).all()
     )

@@ -430,8 +430,9 @@ class Attempt(Base):
     """An earlier try at a delivery: what the next try would have written over."""
 
     __tablename__ = "attempts"
+    __table_args__ = (Index("ix_attempts_delivery", "issue_id", "subscriber_id"),)
     id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
-    issue_id: Mapped[int] = mapped_column(index=True)
+    issue_id: Mapped[int]
     subscriber_id: Mapped[int]
     state: Mapped[DeliveryState]
     at: Mapped[dt.datetime]

@@ -234,6 +234,51 @@ def test_a_notice_that_no_relay_takes_waits_and_says_why(newsroom: Any) -> None:
         assert notice_mail.deliver(folder, NOW) > 0
 
 
+SECOND = """
+[publications.bulletin]
+title = "Members' Bulletin"
+publisher = "Example Society"
+postal_address = "100 Example Street NW, Washington, DC 20036"
+sender = "bulletin@example.org"
+lists = ["members"]
+approval = "veto"
+
+[publications.bulletin.cadence]
+every = "1 month"
+anchor = 2023-11-14
+zone = "Asia/Tokyo"
+"""
+
+
+def test_two_publications_side_by_side_keep_their_own_numbers_calendars_and_readers(newsroom: Any, subscribe: Any) -> None:
+    with MailServer() as server:
+        folder = newsroom(server.port, ("[publications.digest]", SECOND + "\n[publications.digest]"))
+        with folder.session() as session:
+            subscribe(session, "member@example.org", lists=("members",))
+            session.add(Draft(
+                publication="bulletin", headline="For members", body="Text.", state=DraftState.ready, created=NOW, changed=NOW,
+            ))
+        start = dt.datetime(2023, 11, 12, 12, tzinfo=dt.UTC)
+        for hour in range(60):
+            now = start + hour * HOUR
+            scheduler.tick(folder, now)
+            with folder.session() as session:
+                for issue in session.scalars(select(Issue).where(Issue.state == IssueState.assembled)):
+                    issues.approve(session, issue, "Ada", now)
+            Sender(folder, lambda now=now: now).run(stop=lambda: False)  # type: ignore[misc]
+        got = Counter((m.recipient, m.data.split(b"Subject: ")[1].split(b" ")[0]) for m in server.messages)
+    assert got == {("member@example.org", b"Members'"): 1} | {(f"reader{i}@example.org", b"US-Japan"): 1 for i in range(3)}
+    with folder.reading() as session:
+        numbers = {
+            row.publication: (row.volume, row.number, row.sends)
+            for row in session.scalars(select(Issue).where(Issue.state == IssueState.sent))
+        }
+    assert numbers == {
+        "bulletin": (1, 1, dt.datetime(2023, 11, 14, 0, tzinfo=dt.UTC)),
+        "digest": (2, 21, dt.datetime(2023, 11, 14, 14, tzinfo=dt.UTC)),
+    }
+
+
 # ---- processes
 
 

@@ -34,7 +34,7 @@ def upgrade() -> None:
         sa.Column("reply", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_attempts")),
     )
-    op.create_index(op.f("ix_attempts_issue_id"), "attempts", ["issue_id"], unique=False)
+    op.create_index("ix_attempts_delivery", "attempts", ["issue_id", "subscriber_id"], unique=False)
     op.create_table(
         "deliveries",
         sa.Column("issue_id", sa.Integer(), autoincrement=False, nullable=False),
