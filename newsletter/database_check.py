@@ -121,7 +121,7 @@ def _adds_up(session: Session, issue: Issue) -> Iterator[Finding]:
             )
         )
         if lost := waiting - (looked_at or 0):
-            wrong.append(f"{name}: {lost:,} deliveries wait where no sender looks.")
+            wrong.append(f"{name}: {lost:,} of its deliveries wait where no sender looks.")
     if wrong:
         yield from (Finding(False, sentence) for sentence in wrong)
         return

@@ -6,6 +6,7 @@ import csv
 import datetime as dt
 import io
 import json
+import shutil
 from email import message_from_bytes
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,13 @@ from newsletter.folder import Folder
 from newsletter.models import Delivery, DeliveryState, Issue, IssueState
 
 AT = ("--at", "2023-11-13T15:00:00-05:00")
+
+
+@pytest.fixture
+def database_url(migrated: Path, tmp_path: Path) -> str:
+    """SQLite alone: what is asked of the database here is tested on both in test_delivery_log and test_decisions."""
+    shutil.copy(migrated, tmp_path / "newsletter.db")
+    return "sqlite:///newsletter.db"
 
 
 def type_in(folder: Folder, *words: str, typed: str | None = None) -> Result:
@@ -235,13 +243,11 @@ def test_trying_again_says_how_many_and_asks_first(sent: Folder) -> None:
     )
     assert states(sent)["reader01"] == ("queued", "to be tried again, by Ada")
     assert "◐ sending" in said(sent, "list", "2.21")
-    assert said(sent, "retry", "2.21") == "Vol 2 No 21 has no delivery that is failed.\n"
+    assert said(sent, "retry", "2.21") == "Vol 2 No 21 has no failed delivery.\n"
 
 
 def test_only_what_was_asked_for_is_tried_again(sent: Folder) -> None:
-    assert (
-        said(sent, "retry", "2.21", "--state", "deferred", "--yes") == "Vol 2 No 21 has no delivery that is deferred.\n"
-    )
+    assert said(sent, "retry", "2.21", "--state", "deferred", "--yes") == "Vol 2 No 21 has no deferred delivery.\n"
     assert "like that" in said(sent, "retry", "2.21", "--where-reply", "relaying denied", "--yes")
     assert "like that" in said(sent, "retry", "2.21", "--domain", "example.com", "--yes")
     for who, words in (
@@ -310,7 +316,6 @@ def test_counting_as_sent_says_who_said_so(sent: Folder) -> None:
     assert states(sent)["reader03"][0] == "uncertain"
     assert "1 delivery of" in said(sent, "resolve", "2.21", "--sent", "--yes")
     assert said(sent, "resolve", "2.21") == "Vol 2 No 21 has no uncertain delivery.\n"
-    assert "4 + 1" not in said(sent, "list", "2.21")
     assert "6 due = 5 sent + 1 failed" in said(sent, "list", "2.21")
 
 

@@ -250,14 +250,23 @@ zone = "Asia/Tokyo"
 """
 
 
-def test_two_publications_side_by_side_keep_their_own_numbers_calendars_and_readers(newsroom: Any, subscribe: Any) -> None:
+def test_two_publications_side_by_side_keep_their_own_numbers_calendars_and_readers(
+    newsroom: Any, subscribe: Any
+) -> None:
     with MailServer() as server:
         folder = newsroom(server.port, ("[publications.digest]", SECOND + "\n[publications.digest]"))
         with folder.session() as session:
             subscribe(session, "member@example.org", lists=("members",))
-            session.add(Draft(
-                publication="bulletin", headline="For members", body="Text.", state=DraftState.ready, created=NOW, changed=NOW,
-            ))
+            session.add(
+                Draft(
+                    publication="bulletin",
+                    headline="For members",
+                    body="Text.",
+                    state=DraftState.ready,
+                    created=NOW,
+                    changed=NOW,
+                )
+            )
         start = dt.datetime(2023, 11, 12, 12, tzinfo=dt.UTC)
         for hour in range(60):
             now = start + hour * HOUR
@@ -267,7 +276,9 @@ def test_two_publications_side_by_side_keep_their_own_numbers_calendars_and_read
                     issues.approve(session, issue, "Ada", now)
             Sender(folder, lambda now=now: now).run(stop=lambda: False)  # type: ignore[misc]
         got = Counter((m.recipient, m.data.split(b"Subject: ")[1].split(b" ")[0]) for m in server.messages)
-    assert got == {("member@example.org", b"Members'"): 1} | {(f"reader{i}@example.org", b"US-Japan"): 1 for i in range(3)}
+    assert got == {("member@example.org", b"Members'"): 1} | {
+        (f"reader{i}@example.org", b"US-Japan"): 1 for i in range(3)
+    }
     with folder.reading() as session:
         numbers = {
             row.publication: (row.volume, row.number, row.sends)

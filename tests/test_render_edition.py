@@ -22,8 +22,18 @@ from newsletter.render.edition import anchors, edition, seen
 def issue_with(session: Session, *stories: dict[str, object]) -> Issue:
     """An assembled issue of these stories."""
     made = Issue(
-        publication="digest", slot=dt.date(2023, 11, 14), state=IssueState.assembled, since=NOW, deadline=NOW,
-        approve_by=NOW, sends=NOW, volume=2, number=21, date=dt.date(2023, 11, 14), subject="A subject", preheader="And more",
+        publication="digest",
+        slot=dt.date(2023, 11, 14),
+        state=IssueState.assembled,
+        since=NOW,
+        deadline=NOW,
+        approve_by=NOW,
+        sends=NOW,
+        volume=2,
+        number=21,
+        date=dt.date(2023, 11, 14),
+        subject="A subject",
+        preheader="And more",
     )
     session.add(made)
     session.flush()
@@ -31,7 +41,14 @@ def issue_with(session: Session, *stories: dict[str, object]) -> Issue:
         draft = Draft(publication="digest", headline="x", body="x", created=NOW, changed=NOW)
         session.add(draft)
         session.flush()
-        session.add(Story(issue_id=made.id, draft_id=draft.id, position=position, **{"headline": "A headline", "body": "A text.", **texts}))
+        session.add(
+            Story(
+                issue_id=made.id,
+                draft_id=draft.id,
+                position=position,
+                **{"headline": "A headline", "body": "A text.", **texts},
+            )
+        )
     session.flush()
     session.expire(made)
     return made
@@ -48,7 +65,12 @@ def test_an_edition_has_what_the_issue_has(session: Session, folder: Folder) -> 
     issue = issue_with(session, {"section": "Economy", "link": "https://bücher.example/x", "author": "By A. B."})
     slug, publication = folder.publication()
     made = edition(folder, slug, publication, issue)
-    assert (made.label, made.long_label, made.numbers, made.long_date) == ("2.21", "Vol 2 No 21", "21", "November 14, 2023")
+    assert (made.label, made.long_label, made.numbers, made.long_date) == (
+        "2.21",
+        "Vol 2 No 21",
+        "21",
+        "November 14, 2023",
+    )
     assert made.url == "https://digest.example.org/digest/2/21"
     assert made.stories[0].url == "https://digest.example.org/digest/2/21#a-headline"
     assert made.stories[0].link == "https://xn--bcher-kva.example/x"
@@ -56,10 +78,20 @@ def test_an_edition_has_what_the_issue_has(session: Session, folder: Folder) -> 
     assert made.lead is None
 
 
-def test_the_first_picture_leads_at_full_width_and_the_others_stand_in_the_column(session: Session, folder: Folder) -> None:
-    wide, tall, small = picture(session, "a", 1280, 641), picture(session, "b", 1120, 1600), picture(session, "c", 300, 200)
+def test_the_first_picture_leads_at_full_width_and_the_others_stand_in_the_column(
+    session: Session, folder: Folder
+) -> None:
+    wide, tall, small = (
+        picture(session, "a", 1280, 641),
+        picture(session, "b", 1120, 1600),
+        picture(session, "c", 300, 200),
+    )
     issue = issue_with(
-        session, {}, {"picture_sha256": wide.sha256, "picture_alt": "Wide"}, {"picture_sha256": tall.sha256}, {"picture_sha256": small.sha256}
+        session,
+        {},
+        {"picture_sha256": wide.sha256, "picture_alt": "Wide"},
+        {"picture_sha256": tall.sha256},
+        {"picture_sha256": small.sha256},
     )
     made = edition(folder, *folder.publication(), issue)
     shown = [story.picture and (story.picture.width, story.picture.height) for story in made.stories]
@@ -84,9 +116,23 @@ def test_a_base_url_in_other_letters_is_in_ascii_on_the_wire(make_folder: Callab
 
 
 def test_anchors_are_plain_unique_and_never_empty() -> None:
-    headlines = ["Toyota’s $8 billion", "トヨタ、80億ドルを投資", "Toyota's $8 billion", "Für Ærø: déjà vu [[name|you]]", "", "Contents", "x" * 90]
+    headlines = [
+        "Toyota’s $8 billion",
+        "トヨタ、80億ドルを投資",
+        "Toyota's $8 billion",
+        "Für Ærø: déjà vu [[name|you]]",
+        "",
+        "Contents",
+        "x" * 90,
+    ]
     assert anchors(list(enumerate(headlines, 1))) == [
-        "toyotas-8-billion", "story-2", "story-3", "fur-r-deja-vu", "story-5", "story-6", "story-7",
+        "toyotas-8-billion",
+        "story-2",
+        "story-3",
+        "fur-r-deja-vu",
+        "story-5",
+        "story-6",
+        "story-7",
     ]
 
 

@@ -58,7 +58,11 @@ def test_attributes_that_outlook_reads_are_left_alone() -> None:
 
 def test_comments_for_outlook_are_kept_to_the_letter() -> None:
     made = inlined(DARK, "p { margin: 0; }")
-    for comment in ('<!--[if mso | IE]><table width="640"><tr><td>&nbsp;<![endif]-->', "<!--[if !mso]><!-->", "<!--<![endif]-->"):
+    for comment in (
+        '<!--[if mso | IE]><table width="640"><tr><td>&nbsp;<![endif]-->',
+        "<!--[if !mso]><!-->",
+        "<!--<![endif]-->",
+    ):
         assert comment in made
 
 
@@ -69,7 +73,10 @@ def test_nothing_is_fetched_however_much_a_mail_asks_for_it(monkeypatch: pytest.
     monkeypatch.setattr(socket, "socket", refused)
     monkeypatch.setattr(socket, "create_connection", refused)
     monkeypatch.setattr(socket, "getaddrinfo", refused)
-    html = DARK.replace("<title>", '<link rel="stylesheet" href="https://evil.example/a.css"><style>@import url(https://evil.example/b.css);</style><title>')
+    html = DARK.replace(
+        "<title>",
+        '<link rel="stylesheet" href="https://evil.example/a.css"><style>@import url(https://evil.example/b.css);</style><title>',
+    )
     assert "Words" in inlined(html, "p { margin: 0; }")
 
 
@@ -100,7 +107,11 @@ def test_a_sheet_parsed_before_is_not_mixed_up_with_another() -> None:
 
 SHEETS = {
     "media queries": ("p { margin: 0; }\n@media print { p { margin: 1px; } }", "@media can't be written into a tag", 2),
-    "nested media queries": ("@media print { @media screen { p { margin: 0; } } }", "@media can't be written into a tag", 1),
+    "nested media queries": (
+        "@media print { @media screen { p { margin: 0; } } }",
+        "@media can't be written into a tag",
+        1,
+    ),
     "three digits": ("p {\n  color: #fff;\n}", "#fff is a colour of three digits", 2),
     "hover": ("\na:hover { color: #ffffff; }", ":hover can't be written into a tag", 2),
     "everything": ("* { margin: 0; }", "* can't be written into a tag", 1),

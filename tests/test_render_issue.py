@@ -97,14 +97,25 @@ class Tree(HTMLParser):
 def odd() -> Edition:
     """An issue with everything in it that might go wrong."""
     edition = sample()
-    picture_ = PictureView("https://digest.example.org/pictures/x.png", 560, 280, 1280, 640, 'A "quoted" ไทย \\ ❤️ alt', "Photo: R&D <b>")
+    picture_ = PictureView(
+        "https://digest.example.org/pictures/x.png", 560, 280, 1280, 640, 'A "quoted" ไทย \\ ❤️ alt', "Photo: R&D <b>"
+    )
     first, second, third, *_ = edition.stories
-    return dataclasses.replace(edition, stories=(
-        first, dataclasses.replace(
-            second, body=ODD, picture=picture_, author="By [[name|A. & B.]]", link="https://www.example.org/elsewhere",
-            headline='For [[name|you]] & "everything" <b>else</b> {{ 7*7 }}',
-        ), third,
-    ))
+    return dataclasses.replace(
+        edition,
+        stories=(
+            first,
+            dataclasses.replace(
+                second,
+                body=ODD,
+                picture=picture_,
+                author="By [[name|A. & B.]]",
+                link="https://www.example.org/elsewhere",
+                headline='For [[name|you]] & "everything" <b>else</b> {{ 7*7 }}',
+            ),
+            third,
+        ),
+    )
 
 
 CASES: dict[str, Callable[[], Edition]] = {"sample": sample, "odd": odd}
@@ -130,7 +141,11 @@ def test_the_same_issue_is_the_same_bytes_and_the_network_is_not_touched(monkeyp
     assert render(odd(), TEMPLATES) == render(odd(), TEMPLATES)
 
 
-@pytest.mark.parametrize("edition", [sample(), odd(), sample(direction="rtl", language="ar"), sample(standfirst="", compiled_by="", privacy_url="")], ids=["sample", "odd", "rtl", "bare"])
+@pytest.mark.parametrize(
+    "edition",
+    [sample(), odd(), sample(direction="rtl", language="ar"), sample(standfirst="", compiled_by="", privacy_url="")],
+    ids=["sample", "odd", "rtl", "bare"],
+)
 def test_html_and_page_are_well_formed_and_every_picture_has_size_and_words(edition: Edition) -> None:
     made = render(edition, TEMPLATES)
     for kind in (HTML, PAGE):
@@ -220,7 +235,11 @@ def test_a_source_is_named_where_the_text_has_no_link_to_it() -> None:
     linked = telling("[x](https://www.example.org/a)", link="https://www.example.org/a")
     apart = telling("Nothing.", link="https://www.example.org/a")
     assert "Source:" not in render(linked, TEMPLATES)[HTML]
-    for kind, words in ((HTML, ">example.org</a>"), (PAGE, ">example.org</a>"), (TEXT, "Source: https://www.example.org/a")):
+    for kind, words in (
+        (HTML, ">example.org</a>"),
+        (PAGE, ">example.org</a>"),
+        (TEXT, "Source: https://www.example.org/a"),
+    ):
         assert words in render(apart, TEMPLATES)[kind]
 
 
@@ -250,13 +269,62 @@ def outside(html: str) -> tuple[str, str, str]:
 
 PLAIN = outside(render(telling("Plain."), TEMPLATES)[HTML])
 ALLOWED = set("p a br hr em strong s sup code pre ul ol li blockquote h3 h4 table thead tbody tr th td div".split())  # noqa: SIM905
-BREAKING = st.sampled_from([
-    "</div>", "</td></tr></table>", "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "{{ 7*7 }}", "{% raw %}", "[[x]]",
-    "[[name]]", "<mj-section>", "</mjml>", "<!--", "-->", "<!--[if mso]>", "<![endif]-->", "&lt;", "&#60;", "\\", "storyplacex1z",
-    "mergefieldx0z", "\x02", "\x03", "\x00", "[x](javascript:alert(1))", '[x](https://e.example/"onload="x)', "![a](https://e.example/x)",
-    "| a | b |\n|-|-|\n| 1 | 2 |", "\n\n", "\n- ", "\n> ", "\n    ", "`", "*", "```\n", "[^1]", "\n[^1]: ", '"', "'", "--", "ไ", "\u202e", "\ud800",
-    "<style>", "</style>", "<a href='x'>", "http://日本.example/", "<https://e.example/>", "[[else]]", "[[end]]", "# ", "<>", "]]>", "<?php ?>",
-])
+BREAKING = st.sampled_from(
+    [
+        "</div>",
+        "</td></tr></table>",
+        "<script>alert(1)</script>",
+        "<img src=x onerror=alert(1)>",
+        "{{ 7*7 }}",
+        "{% raw %}",
+        "[[x]]",
+        "[[name]]",
+        "<mj-section>",
+        "</mjml>",
+        "<!--",
+        "-->",
+        "<!--[if mso]>",
+        "<![endif]-->",
+        "&lt;",
+        "&#60;",
+        "\\",
+        "storyplacex1z",
+        "mergefieldx0z",
+        "\x02",
+        "\x03",
+        "\x00",
+        "[x](javascript:alert(1))",
+        '[x](https://e.example/"onload="x)',
+        "![a](https://e.example/x)",
+        "| a | b |\n|-|-|\n| 1 | 2 |",
+        "\n\n",
+        "\n- ",
+        "\n> ",
+        "\n    ",
+        "`",
+        "*",
+        "```\n",
+        "[^1]",
+        "\n[^1]: ",
+        '"',
+        "'",
+        "--",
+        "ไ",
+        "\u202e",
+        "\ud800",
+        "<style>",
+        "</style>",
+        "<a href='x'>",
+        "http://日本.example/",
+        "<https://e.example/>",
+        "[[else]]",
+        "[[end]]",
+        "# ",
+        "<>",
+        "]]>",
+        "<?php ?>",
+    ]
+)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -287,10 +355,25 @@ def test_words_that_look_like_our_own_marks_are_only_words() -> None:
 def test_headlines_and_other_lines_are_text_and_nothing_else() -> None:
     nasty = '</h2></mj-text><script>alert(1)</script>{{ 7*7 }}{% raw %} "onload="x" \\ <mj-raw> [[x]]'
     edition = dataclasses.replace(
-        telling("x", headline=nasty, section=nasty, author=nasty, picture=PictureView("https://x.example/p.png", 640, 320, 1280, 640, nasty, nasty)),
-        subject=nasty, preheader=nasty,
+        telling(
+            "x",
+            headline=nasty,
+            section=nasty,
+            author=nasty,
+            picture=PictureView("https://x.example/p.png", 640, 320, 1280, 640, nasty, nasty),
+        ),
+        subject=nasty,
+        preheader=nasty,
     )
-    made = render(dataclasses.replace(edition, publication=sample(title=nasty, publisher=nasty, standfirst=nasty, compiled_by=nasty, postal_address=nasty).publication), TEMPLATES)
+    made = render(
+        dataclasses.replace(
+            edition,
+            publication=sample(
+                title=nasty, publisher=nasty, standfirst=nasty, compiled_by=nasty, postal_address=nasty
+            ).publication,
+        ),
+        TEMPLATES,
+    )
     for kind in (HTML, PAGE):
         tree = Tree(made[kind])
         assert all(not name.startswith("onload") for _, attributes in tree.tags for name in attributes)
@@ -302,7 +385,9 @@ def test_headlines_and_other_lines_are_text_and_nothing_else() -> None:
 def test_an_issue_is_rendered_once_and_kept(session: Session, folder: Folder, tmp_path: Path) -> None:
     (tmp_path / "templates").symlink_to(TEMPLATES)
     shown = picture(session, "a", 1280, 640)
-    issue = issue_with(session, {"picture_sha256": shown.sha256, "picture_alt": "Hills"}, {"body": "Dear [[first_name|reader]]."})
+    issue = issue_with(
+        session, {"picture_sha256": shown.sha256, "picture_alt": "Hills"}, {"body": "Dear [[first_name|reader]]."}
+    )
     slug, publication = folder.publication()
     first = render_issue(session, folder, slug, publication, issue, NOW)
     assert set(first) == set(RenditionKind)
@@ -329,7 +414,9 @@ def test_a_mail_made_of_a_rendition_has_every_field_filled_in(session: Session, 
     assert "/leave/" in html
     Tree(html)
     Tree(composer.html(Reader(2, "x@example.org", "", {}, None)))
-    assert "subscribed to US-Japan Alliance Digest." in " ".join(composer.text(Reader(2, "x@example.org", "", {}, None)).split())
+    assert "subscribed to US-Japan Alliance Digest." in " ".join(
+        composer.text(Reader(2, "x@example.org", "", {}, None)).split()
+    )
 
 
 def test_a_broken_template_leaves_nothing_behind(session: Session, folder: Folder) -> None:

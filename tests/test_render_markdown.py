@@ -16,24 +16,44 @@ def html(text: str, language: str = "en") -> str:
 
 
 def test_html_in_a_story_is_shown_and_not_run() -> None:
-    assert html("<b>x</b> <script>alert(1)</script>") == "<p>&lt;b&gt;x&lt;/b&gt; &lt;script&gt;alert(1)&lt;/script&gt;</p>"
+    assert (
+        html("<b>x</b> <script>alert(1)</script>")
+        == "<p>&lt;b&gt;x&lt;/b&gt; &lt;script&gt;alert(1)&lt;/script&gt;</p>"
+    )
     assert html("<mj-section>\n\n</p></td>") == "<p>&lt;mj-section&gt;</p>\n<p>&lt;/p&gt;&lt;/td&gt;</p>"
     assert html("a < b & c") == "<p>a &lt; b &amp; c</p>"
 
 
-@pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", "/relative", "#anchor", "page.html", "//x.example", "file:///etc/passwd", "https://", "vbscript:x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "/relative",
+        "#anchor",
+        "page.html",
+        "//x.example",
+        "file:///etc/passwd",
+        "https://",
+        "vbscript:x",
+    ],
+)
 def test_a_link_that_leads_nowhere_good_is_only_its_words(url: str) -> None:
     made = html(f"See [the *words*]({url}).")
     assert "the <em>words</em>" in made
     assert "<a" not in made
 
 
-@pytest.mark.parametrize(("url", "wire"), [
-    ("https://münchen.example/straße", "https://xn--mnchen-3ya.example/stra%C3%9Fe"),
-    ("https://日本.example:8080/?q=日", "https://xn--wgv71a.example:8080/?q=%E6%97%A5"),
-    ("mailto:desk@example.org", "mailto:desk@example.org"), ("tel:+12025550100", "tel:+12025550100"),
-    ("http://example.org/a?b=c&d=e", "http://example.org/a?b=c&amp;d=e"),
-])
+@pytest.mark.parametrize(
+    ("url", "wire"),
+    [
+        ("https://münchen.example/straße", "https://xn--mnchen-3ya.example/stra%C3%9Fe"),
+        ("https://日本.example:8080/?q=日", "https://xn--wgv71a.example:8080/?q=%E6%97%A5"),
+        ("mailto:desk@example.org", "mailto:desk@example.org"),
+        ("tel:+12025550100", "tel:+12025550100"),
+        ("http://example.org/a?b=c&d=e", "http://example.org/a?b=c&amp;d=e"),
+    ],
+)
 def test_a_link_goes_where_it_says_in_letters_that_mail_programs_know(url: str, wire: str) -> None:
     assert f'<a href="{wire}">x</a>' in html(f"[x]({url})")
 
@@ -50,11 +70,16 @@ def test_a_picture_in_a_text_becomes_a_link_to_it() -> None:
     assert html("![A chart](https://example.org/c.png)") == '<p><a href="https://example.org/c.png">A chart</a></p>'
     assert html("![](https://example.org/c.png)") == '<p><a href="https://example.org/c.png">example.org</a></p>'
     assert html("![A chart](chart.png)") == "<p>A chart</p>"
-    assert html("[![A chart](https://example.org/c.png)](https://example.org/)") == '<p><a href="https://example.org/">A chart</a></p>'
+    assert (
+        html("[![A chart](https://example.org/c.png)](https://example.org/)")
+        == '<p><a href="https://example.org/">A chart</a></p>'
+    )
 
 
 def test_footnotes_are_plain_figures_gathered_under_the_story() -> None:
-    made = html("One[^a] two[^b].\n\n[^b]: Second, with a [link](https://example.org/).\n[^a]: First.\n\n    More of it.")
+    made = html(
+        "One[^a] two[^b].\n\n[^b]: Second, with a [link](https://example.org/).\n[^a]: First.\n\n    More of it."
+    )
     assert made.startswith("<p>One<sup>1</sup> two<sup>2</sup>.</p>")
     assert '<div class="notes">\n<p><sup>1</sup> First.</p>\n<p>More of it.</p>\n<p><sup>2</sup> Second' in made
     assert "id=" not in made
@@ -73,7 +98,9 @@ def test_the_columns_of_a_table_keep_their_side_without_a_style() -> None:
     assert "style" not in made
 
 
-@pytest.mark.parametrize("text", ["> " * 5000 + "x", "- " * 300 + "x", "[" * 3000 + "x", "*" * 9000 + "x", "`" * 999, "[^1]" * 50])
+@pytest.mark.parametrize(
+    "text", ["> " * 5000 + "x", "- " * 300 + "x", "[" * 3000 + "x", "*" * 9000 + "x", "`" * 999, "[^1]" * 50]
+)
 def test_however_deep_a_text_is_nested_it_closes_what_it_opens(text: str) -> None:
     made = html(text)
     assert made.count("<blockquote>") == made.count("</blockquote>") <= 100
@@ -81,16 +108,25 @@ def test_however_deep_a_text_is_nested_it_closes_what_it_opens(text: str) -> Non
 
 
 def test_a_hidden_address_of_the_readers_own_may_be_linked_to_and_no_other_field() -> None:
-    body = parse("[leave](markx0z) [city](markx1z) [c](https://x.example/?c=markx1z)", "en", lambda url: url == "markx0z")
+    body = parse(
+        "[leave](markx0z) [city](markx1z) [c](https://x.example/?c=markx1z)", "en", lambda url: url == "markx0z"
+    )
     made = to_html(body, "en")
     assert made == '<p><a href="markx0z">leave</a> city <a href="https://x.example/?c=markx1z">c</a></p>'
 
 
-@pytest.mark.parametrize(("language", "made"), [
-    ("en", "He said “yes, ‘quite’ so” – it’s true…"), ("de", "He said „yes, ‚quite‘ so“ – it’s true…"),
-    ("fr", "He said «\u202fyes, ‹\u202fquite\u202f› so\u202f» – it’s true…"), ("sv", "He said ”yes, ’quite’ so” – it’s true…"),
-    ("ja", "He said 「yes, 『quite』 so」 – it’s true…"), ("de-CH", "He said «yes, ‹quite› so» – it’s true…"), ("xx", "He said “yes, ‘quite’ so” – it’s true…"),
-])
+@pytest.mark.parametrize(
+    ("language", "made"),
+    [
+        ("en", "He said “yes, ‘quite’ so” – it’s true…"),
+        ("de", "He said „yes, ‚quite‘ so“ – it’s true…"),
+        ("fr", "He said «\u202fyes, ‹\u202fquite\u202f› so\u202f» – it’s true…"),
+        ("sv", "He said ”yes, ’quite’ so” – it’s true…"),
+        ("ja", "He said 「yes, 『quite』 so」 – it’s true…"),
+        ("de-CH", "He said «yes, ‹quite› so» – it’s true…"),
+        ("xx", "He said “yes, ‘quite’ so” – it’s true…"),
+    ],
+)
 def test_quotation_marks_are_the_languages(language: str, made: str) -> None:
     text = "He said \"yes, 'quite' so\" -- it's true..."
     assert html(text, language) == f"<p>{made}</p>"
@@ -101,11 +137,21 @@ def test_a_headline_is_typeset_and_otherwise_left_alone() -> None:
     assert typeset("*Stars* [and](x) <b> & `ticks` # 1/2", "en") == "*Stars* [and](x) <b> & `ticks` # 1/2"
 
 
-@pytest.mark.parametrize(("text", "made"), [
-    ("$8 billion more", "$8\u00a0billion more"), ("2.1 million", "2.1\u00a0million"), ("5 % of it", "5\u00a0% of it"),
-    ("3 Milliarden Euro", "3\u00a0Milliarden Euro"), ("No 21, p. 4", "No\u00a021, p.\u00a04"), ("40 km/h", "40\u00a0km/h"),
-    ("8 billionaires", "8 billionaires"), ("No more", "No more"), ("10 kgs", "10 kgs"), ("¥ 100", "¥\u00a0100"),
-])
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [
+        ("$8 billion more", "$8\u00a0billion more"),
+        ("2.1 million", "2.1\u00a0million"),
+        ("5 % of it", "5\u00a0% of it"),
+        ("3 Milliarden Euro", "3\u00a0Milliarden Euro"),
+        ("No 21, p. 4", "No\u00a021, p.\u00a04"),
+        ("40 km/h", "40\u00a0km/h"),
+        ("8 billionaires", "8 billionaires"),
+        ("No more", "No more"),
+        ("10 kgs", "10 kgs"),
+        ("¥ 100", "¥\u00a0100"),
+    ],
+)
 def test_a_figure_stays_with_its_unit(text: str, made: str) -> None:
     assert kept_together(text) == made
 

@@ -15,9 +15,18 @@ from newsletter.render.mjml import compile_mjml, harden, soften
 from newsletter.render.mjml_check import DEEPEST, Wrong, wrongs
 
 HARD = {
-    "thai": "ภาษาไทย กำลัง", "devanagari": "हिन्दी क्ष", "persian": "می‌خواهم", "arabic": "مُحَمَّد", "hebrew": "שָׁלוֹם",
-    "joined emoji": "👩‍👩‍👧‍👦 ❤️ 🏳️‍🌈", "no-break space": "8\u00a0billion", "soft hyphen": "Donau\u00addampf",
-    "backslash": r"C:\new\table", "quote": "the “so-called” &quot;one&quot;", "newline": "first\n second", "combining": "e\u0301",
+    "thai": "ภาษาไทย กำลัง",
+    "devanagari": "हिन्दी क्ष",
+    "persian": "می‌خواهم",
+    "arabic": "مُحَمَّد",
+    "hebrew": "שָׁלוֹם",
+    "joined emoji": "👩‍👩‍👧‍👦 ❤️ 🏳️‍🌈",
+    "no-break space": "8\u00a0billion",
+    "soft hyphen": "Donau\u00addampf",
+    "backslash": r"C:\new\table",
+    "quote": "the “so-called” &quot;one&quot;",
+    "newline": "first\n second",
+    "combining": "e\u0301",
 }
 
 
@@ -50,7 +59,9 @@ def only(source: str) -> Wrong:
 
 @pytest.mark.parametrize("words", HARD.values(), ids=HARD.keys())
 def test_an_alt_text_in_any_script_comes_out_as_it_went_in(words: str) -> None:
-    picture = '<mj-image src="https://x.example/p.png" width="640px" height="320px" alt="{}" href="https://x.example/" />'
+    picture = (
+        '<mj-image src="https://x.example/p.png" width="640px" height="320px" alt="{}" href="https://x.example/" />'
+    )
     made = compiled(mail(column(picture.format(words))))
     found = re.search(r'alt="([^"]*)"', made)
     assert found
@@ -79,36 +90,80 @@ MISTAKES = {
     "an unknown element": ("<mj-foo>x</mj-foo>", "there is no element <mj-foo>", None),
     "a slip of the pen": ("<mj-txet>x</mj-txet>", "there is no element <mj-txet>", "Did you mean <mj-text>?"),
     "HTML where MJML belongs": ("<div>x</div>", "there is no element <div>", "HTML stands in <mj-text> or <mj-raw>."),
-    "an unknown attribute": ('<mj-text colour="#000000">x</mj-text>', "<mj-text> takes no colour", "Did you mean color?"),
+    "an unknown attribute": (
+        '<mj-text colour="#000000">x</mj-text>',
+        "<mj-text> takes no colour",
+        "Did you mean color?",
+    ),
     "a misplaced element": ("<mj-section />", "<mj-section> can't stand in <mj-column>", None),
     "MJML within HTML": ("<mj-text><mj-text>x</mj-text></mj-text>", "<mj-text> can't stand in <mj-text>", None),
-    "a size that isn't one": ('<mj-text font-size="huge">x</mj-text>', 'font-size="huge" on <mj-text>: it is a measure in px', None),
-    "a colour that isn't one": ('<mj-text color="#12345">x</mj-text>', 'color="#12345" on <mj-text>: this is not a colour', None),
+    "a size that isn't one": (
+        '<mj-text font-size="huge">x</mj-text>',
+        'font-size="huge" on <mj-text>: it is a measure in px',
+        None,
+    ),
+    "a colour that isn't one": (
+        '<mj-text color="#12345">x</mj-text>',
+        'color="#12345" on <mj-text>: this is not a colour',
+        None,
+    ),
     "a colour of three digits": ('<mj-text color="#fff">x</mj-text>', "six digits", None),
-    "a colour of three digits in HTML": ('<mj-text><b style="color:#fff">x</b></mj-text>', "#fff is a colour of three digits", None),
-    "an alignment that isn't one": ('<mj-text align="middle">x</mj-text>', "it is one of left, right, center, justify", None),
+    "a colour of three digits in HTML": (
+        '<mj-text><b style="color:#fff">x</b></mj-text>',
+        "#fff is a colour of three digits",
+        None,
+    ),
+    "an alignment that isn't one": (
+        '<mj-text align="middle">x</mj-text>',
+        "it is one of left, right, center, justify",
+        None,
+    ),
     "text outside a text": ("loose words", "there is text in <mj-column>", "Text stands in <mj-text>."),
     "a picture without alt": ('<mj-image src="p.png" width="1px" height="1px" />', "<mj-image> has no alt", None),
-    "a picture without a height": ('<mj-image src="p.png" width="1px" alt="" />', "<mj-image> has no height in pixels", None),
-    "an HTML picture without a width": ('<mj-text><img src="p.png" height="1" alt="" /></mj-text>', "<img> has no width", None),
-    "an attribute the compiler ignores": ('<mj-table role="presentation"><tr><td>x</td></tr></mj-table>', "takes no role", None),
+    "a picture without a height": (
+        '<mj-image src="p.png" width="1px" alt="" />',
+        "<mj-image> has no height in pixels",
+        None,
+    ),
+    "an HTML picture without a width": (
+        '<mj-text><img src="p.png" height="1" alt="" /></mj-text>',
+        "<img> has no width",
+        None,
+    ),
+    "an attribute the compiler ignores": (
+        '<mj-table role="presentation"><tr><td>x</td></tr></mj-table>',
+        "takes no role",
+        None,
+    ),
     "an include in the body": ('<mj-include path="x.mjml" />', "loses the width", 'Write {% include "NAME" %}.'),
     "an unbalanced conditional comment": (
-        "<mj-text><!--[if mso]><table><tr><td><![endif]-->x</mj-text>", "doesn't close it", None
+        "<mj-text><!--[if mso]><table><tr><td><![endif]-->x</mj-text>",
+        "doesn't close it",
+        None,
     ),
     "CDATA": ("<mj-text><![CDATA[x]]></mj-text>", "MJML can't read <![CDATA[…]]>", None),
-    "an unclosed paragraph": ("<mj-text><p>one<p>two</mj-text>", "</mj-text> comes where <p> is still open", "Close it first: </p>."),
+    "an unclosed paragraph": (
+        "<mj-text><p>one<p>two</mj-text>",
+        "</mj-text> comes where <p> is still open",
+        "Close it first: </p>.",
+    ),
     "mismatched HTML": ("<mj-text><b>x</i></mj-text>", "</i> comes where <b> is still open", None),
     "mismatched MJML": ("<mj-text>x</mj-button>", "</mj-button> comes where <mj-text> is still open", None),
     "a bare <": ("<mj-text>a < b</mj-text>", "not well-formed", "&lt;"),
-    "a comment for all but Outlook": ("<mj-text><![if !mso]>x<![endif]></mj-text>", "doesn't survive", "<!--[if !mso]><!-->"),
+    "a comment for all but Outlook": (
+        "<mj-text><![if !mso]>x<![endif]></mj-text>",
+        "doesn't survive",
+        "<!--[if !mso]><!-->",
+    ),
     "an entity that nobody knows": ("<mj-text>&nbps;</mj-text>", "undefined entity", None),
     "a value without quotes": ("<mj-text align=left>x</mj-text>", "not well-formed", None),
 }
 
 
 @pytest.mark.parametrize(("inside", "what", "remedy"), MISTAKES.values(), ids=MISTAKES.keys())
-def test_a_mistake_in_mjml_has_its_line_and_says_what_would_be_right(inside: str, what: str, remedy: str | None) -> None:
+def test_a_mistake_in_mjml_has_its_line_and_says_what_would_be_right(
+    inside: str, what: str, remedy: str | None
+) -> None:
     source = mail(column(inside))
     wrong = wrongs(source)[0]
     assert what in wrong.what
@@ -141,7 +196,9 @@ def test_a_mail_that_lacks_something_or_has_too_much_is_refused(source: str, wha
 
 def test_classes_whose_order_matters_are_refused() -> None:
     head = '<mj-attributes><mj-class name="a" color="#111111" /><mj-class name="b" color="#222222" /></mj-attributes>'
-    assert "two classes of mj-class both set color" in only(mail(column('<mj-text mj-class="a b">x</mj-text>'), head)).what
+    assert (
+        "two classes of mj-class both set color" in only(mail(column('<mj-text mj-class="a b">x</mj-text>'), head)).what
+    )
     other = head.replace('color="#222222"', 'align="left"')
     assert wrongs(mail(column('<mj-text mj-class="a b">x</mj-text>'), other)) == []
 
@@ -173,11 +230,13 @@ def test_what_the_compiler_itself_refuses_is_an_answer() -> None:
 
 def test_good_mjml_has_nothing_wrong_with_it() -> None:
     good = mail(
-        '<mj-wrapper padding="0 1px 2px 3%">' + column(
+        '<mj-wrapper padding="0 1px 2px 3%">'
+        + column(
             '<mj-text padding-top="0">&nbsp;a &lt; b<br /><!--[if mso]><b>x</b><![endif]--></mj-text>'
             '<mj-divider border-color="rgba(0, 0, 0, 0.5)" /><mj-image src="p" alt="" width="1px" height="2px" />'
             '<mj-spacer height="8px" /><mj-raw><hr /></mj-raw>'
-        ) + "</mj-wrapper>",
+        )
+        + "</mj-wrapper>",
         '<mj-style>@media (max-width: 500px) { td > p { color: red; } }</mj-style><mj-breakpoint width="520px" />'
         '<mj-attributes><mj-all padding="0" /><mj-text align="left" css-class="a b" /></mj-attributes>',
     )

@@ -51,7 +51,10 @@ WRONG = {
     "an unknown attribute": ('<mj-text colr="#000000">x</mj-text>', "<mj-text> takes no colr. Did you mean color?"),
     "an unclosed element": ("<mj-text><b>x</mj-text>", "</mj-text> comes where <b> is still open"),
     "a name that isn't there": ("{{ edition.titel }}", 'there is no "titel" in edition'),
-    "a story's name that isn't there": ("{% for s in edition.stories %}{{ s.titel }}{% endfor %}", 'there is no "titel" in story'),
+    "a story's name that isn't there": (
+        "{% for s in edition.stories %}{{ s.titel }}{% endfor %}",
+        'there is no "titel" in story',
+    ),
     "an unknown name": ("{{ issue.title }}", 'nothing is called "issue" here'),
     "an unknown filter": ("{{ edition.label|shout }}", "no filter named 'shout'"),
     "a filter that would let a story out": ("{{ edition.subject|safe }}", "no filter named 'safe'"),
@@ -68,7 +71,10 @@ WRONG = {
     "Python's own attributes": ("{{ edition.__class__.__mro__ }}", "access to attribute '__class__'"),
     "a way to the system": ("{{ cycler.__init__.__globals__.os.getpid() }}", "access to attribute '__init__'"),
     "a loop of a billion turns": ("{% for i in range(1000000000) %}{% endfor %}", "turns"),
-    "loops in loops": ("{% for i in range(90000) %}{% for j in range(90000) %}{% endfor %}{% endfor %}", "more than 1,000,000 turns"),
+    "loops in loops": (
+        "{% for i in range(90000) %}{% for j in range(90000) %}{% endfor %}{% endfor %}",
+        "more than 1,000,000 turns",
+    ),
     "a product of words": ("{{ 'x' * 1000000000 }}", "this product is too large"),
     "a power": ("{{ 9 ** 9 ** 9 }}", "this power is too large"),
     "a macro that calls itself": ("{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}", "without end"),
@@ -96,7 +102,9 @@ def test_the_place_of_a_mistake_is_told_within_loops_and_after_expressions_of_se
 def test_a_mistake_in_an_included_file_is_that_files(change: Change) -> None:
     folder = change("issue.mjml", HEADLINE, '{% include "parts/headline.mjml" %}')
     (folder / "digest" / "parts").mkdir()
-    (folder / "digest" / "parts" / "headline.mjml").write_text("{# a part #}\n<h2>\n  <b>{{ story.headline }}</i>\n</h2>\n")
+    (folder / "digest" / "parts" / "headline.mjml").write_text(
+        "{# a part #}\n<h2>\n  <b>{{ story.headline }}</i>\n</h2>\n"
+    )
     found = mistake(folder, "parts/headline.mjml")
     assert (found.line, found.column) == (3, 26)
     assert "</i> comes where <b> is still open" in str(found)
@@ -145,8 +153,13 @@ def line_of(path: Path, words: bytes) -> int:
 
 
 def test_a_story_where_no_text_can_be_is_a_mistake(change: Change) -> None:
-    for place in ('<mj-text><a title="{{ body(story) }}">x</a></mj-text>', "<mj-text><!-- {{ body(story) }} -->x</mj-text>"):
-        folder = change("issue.mjml", '<mj-text padding="12px 40px 0"><div class="story">{{ body(story) }}</div></mj-text>', place)
+    for place in (
+        '<mj-text><a title="{{ body(story) }}">x</a></mj-text>',
+        "<mj-text><!-- {{ body(story) }} -->x</mj-text>",
+    ):
+        folder = change(
+            "issue.mjml", '<mj-text padding="12px 40px 0"><div class="story">{{ body(story) }}</div></mj-text>', place
+        )
         assert "a story stands where no text can be" in str(mistake(folder, "issue.mjml"))
         shutil.copy(TEMPLATES / "digest" / "issue.mjml", folder / "digest" / "issue.mjml")
 
@@ -186,6 +199,8 @@ def test_a_condition_that_never_ends_is_refused_with_its_story() -> None:
 
 def test_what_is_included_keeps_its_width(change: Change) -> None:
     folder = change("issue.mjml", "    {# Why it came", '    {% include "more.mjml" %}\n    {# Why it came')
-    (folder / "digest" / "more.mjml").write_text("<mj-section><mj-column><mj-text>More</mj-text></mj-column></mj-section>")
+    (folder / "digest" / "more.mjml").write_text(
+        "<mj-section><mj-column><mj-text>More</mj-text></mj-column></mj-section>"
+    )
     made = render(sample(), folder)[RenditionKind.html]
     assert made.count("max-width:640px") > render(sample(), TEMPLATES)[RenditionKind.html].count("max-width:640px")

@@ -23,7 +23,14 @@ def test_lines_have_at_most_72_columns_and_nothing_is_lost() -> None:
 
 
 @pytest.mark.parametrize("before", range(40))
-@pytest.mark.parametrize("text", ["日米同盟についての記事です。" * 12, "トヨタは「八十億ドル」を投資すると発表した。" * 8, "中文沒有空格的段落，標點符號不在行首。" * 9])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "日米同盟についての記事です。" * 12,
+        "トヨタは「八十億ドル」を投資すると発表した。" * 8,
+        "中文沒有空格的段落，標點符號不在行首。" * 9,
+    ],
+)
 def test_chinese_and_japanese_break_where_their_typesetters_would(text: str, before: int) -> None:
     text = "日" * before + text
     lines = wrap(text)
@@ -65,7 +72,12 @@ def test_a_long_address_has_a_line_to_itself_and_stays_whole() -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.text(st.characters(blacklist_categories=["Cs", "Cc"]) | st.sampled_from("日本、。「」 \u00a0가👩🏽\u200d"), max_size=200))
+@given(
+    st.text(
+        st.characters(blacklist_categories=["Cs", "Cc"]) | st.sampled_from("日本、。「」 \u00a0가👩🏽\u200d"),
+        max_size=200,
+    )
+)
 def test_wrapping_only_ever_turns_spaces_into_line_breaks(text: str) -> None:
     assert "".join("".join(wrap(text)).split(" ")) == "".join(text.replace("\t", " ").split(" "))
 
@@ -92,8 +104,12 @@ def test_a_number_stays_with_the_word_before_it() -> None:
 def test_lists_are_indented_under_their_marks() -> None:
     made = told("1. One\n2. Two\n   - nested\n   - " + "long " * 20 + "\n3. Three")
     assert made.split("\n") == [
-        "1. One", "2. Two", "   - nested", "   - long long long long long long long long long long long long long",
-        "     long long long long long long long", "3. Three",
+        "1. One",
+        "2. Two",
+        "   - nested",
+        "   - long long long long long long long long long long long long long",
+        "     long long long long long long long",
+        "3. Three",
     ]
     assert told("9. a\n10. b") == " 9. a\n10. b"
     assert told("- a\n\n- b\n\n  more") == "- a\n\n- b\n\n  more"
@@ -110,14 +126,21 @@ def test_quotes_code_rules_and_headings_look_like_themselves() -> None:
 
 def test_the_columns_of_a_table_stand_under_each_other() -> None:
     assert told("|Country|Sum|\n|-|-:|\n|日本|13.9|\n|US|2.1|").split("\n") == [
-        "Country   Sum", "-------  ----", "日本     13.9", "US        2.1",
+        "Country   Sum",
+        "-------  ----",
+        "日本     13.9",
+        "US        2.1",
     ]
 
 
 def test_a_table_too_wide_for_a_line_becomes_a_paragraph_a_row() -> None:
     made = told(f"|A|B|\n|-|-|\n|{'x ' * 30}|{'y ' * 30}|\n|1|2|")
     assert made.split("\n") == [
-        "A: " + "x " * 29 + "x", "B: " + "y " * 29 + "y", "", "A: 1", "B: 2",
+        "A: " + "x " * 29 + "x",
+        "B: " + "y " * 29 + "y",
+        "",
+        "A: 1",
+        "B: 2",
     ]
 
 
@@ -133,5 +156,7 @@ def test_a_headline_is_underlined_as_long_as_it_is_wide() -> None:
 
 def test_headlines_are_listed_under_themselves() -> None:
     assert listing(["One", "two " * 20]).split("\n") == [
-        "  1. One", "  2. " + "two " * 16 + "two", "     two two two",
+        "  1. One",
+        "  2. " + "two " * 16 + "two",
+        "     two two two",
     ]

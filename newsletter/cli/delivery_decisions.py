@@ -96,9 +96,8 @@ def retry(
             )
     decisions.check(meant.issue)
     if not meant.count:
-        click.echo(
-            f"{meant.title} has no delivery that is {' or '.join(words)}{' and like that' if domain or reply else ''}."
-        )
+        like = " like that" if domain or reply else ""
+        click.echo(f"{meant.title} has no {' or '.join(words)} delivery{like}.")
         return
     if not yes:
         parts = listed(f"{meant.counts[word]:,} {word}" for word in words if word in meant.counts)

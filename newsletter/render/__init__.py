@@ -44,9 +44,15 @@ def render_issue(
         content = text.encode()
         # Two processes may render at once: they make the same bytes, and the first to commit keeps them.
         session.execute(
-            insert(Rendition).values(
-                issue_id=issue.id, kind=kind, content=content, sha256=hashlib.sha256(content).hexdigest(), made=now,
-            ).on_conflict_do_nothing()
+            insert(Rendition)
+            .values(
+                issue_id=issue.id,
+                kind=kind,
+                content=content,
+                sha256=hashlib.sha256(content).hexdigest(),
+                made=now,
+            )
+            .on_conflict_do_nothing()
         )
     return _kept(session, issue)
 

@@ -141,13 +141,26 @@ def edition(folder: Folder, slug: str, publication: Publication, issue: Issue) -
     lead = next((story for story in stories if story.picture), None)
     names = anchors([(story.position, story.headline) for story in stories])
     return Edition(
-        publication=_seen(publication), slug=slug, base_url=base_url, volume=issue.volume, number=issue.number,
-        through=issue.through, date=issue.date, subject=seen(issue.subject), preheader=seen(issue.preheader),
+        publication=_seen(publication),
+        slug=slug,
+        base_url=base_url,
+        volume=issue.volume,
+        number=issue.number,
+        through=issue.through,
+        date=issue.date,
+        subject=seen(issue.subject),
+        preheader=seen(issue.preheader),
         stories=tuple(
             StoryView(
-                position=story.position, headline=seen(story.headline), anchor=name, url=f"{page}#{name}",
-                section=seen(story.section), body=seen(story.body), link=absolute(seen(story.link)) or "",
-                author=seen(story.author), picture=_picture(base_url, story, MAIL if story is lead else COLUMN),
+                position=story.position,
+                headline=seen(story.headline),
+                anchor=name,
+                url=f"{page}#{name}",
+                section=seen(story.section),
+                body=seen(story.body),
+                link=absolute(seen(story.link)) or "",
+                author=seen(story.author),
+                picture=_picture(base_url, story, MAIL if story is lead else COLUMN),
             )
             for story, name in zip(stories, names, strict=True)
         ),
@@ -186,7 +199,8 @@ def _seen(publication: Publication) -> Publication:
     """The publication with what its templates print made fit to print."""
     texts = ("title", "publisher", "postal_address", "standfirst", "compiled_by")
     return msgspec.structs.replace(
-        publication, privacy_url=absolute(publication.privacy_url) or "",
+        publication,
+        privacy_url=absolute(publication.privacy_url) or "",
         **{name: seen(getattr(publication, name)) for name in texts},
     )
 
@@ -197,6 +211,11 @@ def _picture(base_url: str, story: Story, room: int) -> PictureView | None:
         return None
     width = min(room, kept.width)
     return PictureView(
-        url=pictures.url(base_url, kept), width=width, height=max(1, round(kept.height * width / kept.width)),
-        real_width=kept.width, real_height=kept.height, alt=seen(story.picture_alt), credit=seen(story.picture_credit),
+        url=pictures.url(base_url, kept),
+        width=width,
+        height=max(1, round(kept.height * width / kept.width)),
+        real_width=kept.width,
+        real_height=kept.height,
+        alt=seen(story.picture_alt),
+        credit=seen(story.picture_credit),
     )

@@ -32,8 +32,13 @@ def inlined(html: str, css: str) -> str:
     body = _STYLE.sub('<style data-premailer="ignore"', body)
     try:
         made = _inliner()(
-            body, css_text=css, allow_network=False, strip_important=False, disable_validation=True,
-            align_floating_images=False, cssutils_logging_level=logging.CRITICAL,
+            body,
+            css_text=css,
+            allow_network=False,
+            strip_important=False,
+            disable_validation=True,
+            align_floating_images=False,
+            cssutils_logging_level=logging.CRITICAL,
             disable_basic_attributes=_KEPT,
         ).transform(pretty_print=False)
     # lxml, cssselect and cssutils, in whose errors nothing is common.
@@ -71,8 +76,7 @@ def css_wrongs(css: str) -> tuple[Wrong, ...]:
 
     blank = _COMMENT.sub(lambda comment: re.sub(r"[^\n]", " ", comment[0]), css)
     found = [
-        Wrong(each.start(), f"{each[0]} can't be written into a tag", _HEAD)
-        for each in re.finditer("@[a-z-]+", blank)
+        Wrong(each.start(), f"{each[0]} can't be written into a tag", _HEAD) for each in re.finditer("@[a-z-]+", blank)
     ]
     if found:
         return tuple(found)

@@ -41,8 +41,10 @@ def _markdown(language: str) -> MarkdownIt:
     made = MarkdownIt("commonmark", options).enable(["table", "strikethrough", "replacements", "smartquotes"])
     made.use(footnote_plugin)
     for name, html in (
-        ("footnote_block_open", '<div class="notes">\n'), ("footnote_block_close", "</div>\n"),
-        ("footnote_open", ""), ("footnote_close", ""),
+        ("footnote_block_open", '<div class="notes">\n'),
+        ("footnote_block_close", "</div>\n"),
+        ("footnote_open", ""),
+        ("footnote_close", ""),
     ):
         made.add_render_rule(name, _constant(html))
     made.add_render_rule("footnote_ref", _number)
@@ -106,9 +108,11 @@ def _inline(children: list[Token], is_field: Callable[[str], bool]) -> list[Toke
                 token.content = kept_together(token.content)
             made.append(token)
     return [
-        token for at, token in enumerate(made)
+        token
+        for at, token in enumerate(made)
         if not (
-            token.type == "softbreak" and 0 < at < len(made) - 1
+            token.type == "softbreak"
+            and 0 < at < len(made) - 1
             and spaceless(made[at - 1].content, made[at + 1].content)
         )
     ]
@@ -129,5 +133,9 @@ def to_html(body: Body, language: str) -> str:
     html = maker.renderer.render(list(body.tokens), maker.options, {})
     # markdown-it lets no HTML through; the sanitiser holds even if one day it did.
     return nh3.clean(
-        html, tags=set(_TAGS), attributes=_ATTRIBUTES, link_rel=None, url_schemes={"https", "http", "mailto", "tel"},
+        html,
+        tags=set(_TAGS),
+        attributes=_ATTRIBUTES,
+        link_rel=None,
+        url_schemes={"https", "http", "mailto", "tel"},
     ).strip()

@@ -26,7 +26,8 @@ def compile_mjml(source: str) -> str | Wrong:
         return Wrong(int(found[1]) if found else 0, f"MJML can't be made of this: {error}")
     if found := _LEFT_OVER.search(html):
         return Wrong(
-            max(source.find(found[0]), 0), f"MJML leaves {found[0]}> as it is",
+            max(source.find(found[0]), 0),
+            f"MJML leaves {found[0]}> as it is",
             "Something before it opens an element and doesn't close it.",
         )
     # Spam filters count white words against a mail, hidden or not (SpamAssassin: HTML_FONT_LOW_CONTRAST).

@@ -100,10 +100,13 @@ class _Reader:
             sets = [self._classes.get(name, frozenset()) for name in used]
             shared = [sorted(one & other) for one, other in itertools.combinations(sets, 2) if one & other]
             if shared:
-                self.found.append(Wrong(
-                    offset, f"two classes of mj-class both set {shared[0][0]}",
-                    "Which of them wins is not the same everywhere.",
-                ))
+                self.found.append(
+                    Wrong(
+                        offset,
+                        f"two classes of mj-class both set {shared[0][0]}",
+                        "Which of them wins is not the same everywhere.",
+                    )
+                )
 
     def _broken(self, error: expat.ExpatError) -> Wrong:
         offset = self._at(self._parser.ErrorByteIndex)
@@ -113,25 +116,27 @@ class _Reader:
             name = re.match(r"</?[\w-]*", self._source[offset:])
             inside = self._stack[-1].name if self._stack else ""
             return Wrong(
-                offset, f"{name[0] if name else 'a tag'}> comes where <{inside}> is still open",
+                offset,
+                f"{name[0] if name else 'a tag'}> comes where <{inside}> is still open",
                 f"Close it first: </{inside}>.",
             )
         if self._source[offset:].startswith("<![if") or self._source[max(offset - 3, 0) :].startswith("<![if"):
             return Wrong(
-                offset, "a conditional comment of this kind doesn't survive",
+                offset,
+                "a conditional comment of this kind doesn't survive",
                 "Write <!--[if !mso]><!--> … <!--<![endif]-->.",
             )
         if self._source[offset:].lower().startswith("<!doctype"):
             return Wrong(offset, "MJML can't read <!doctype>", "Take it out.")
         remedies = {
-            "not well-formed (invalid token)":
-                "Is there a < or & that should be &lt; or &amp;, or a value without quotes?",
+            "not well-formed (invalid token)": "Is there a < or & that should be &lt; or &amp;, or a value without quotes?",
             "undefined entity": "Write it as a character, or as a number such as &#160;.",
             "no element found": "Is an element not closed?",
         }
         inside = f" within <{self._stack[-1].name}>" if self._stack and words == "no element found" else ""
         what = {
-            "no element found": f"the text ends{inside}", "junk after document element": "there is text after </mjml>",
+            "no element found": f"the text ends{inside}",
+            "junk after document element": "there is text after </mjml>",
         }.get(words, f"this is not MJML: {words}")
         return Wrong(offset, what, remedies.get(words))
 
@@ -184,16 +189,16 @@ class _Reader:
                 holds = f"It holds {names}." if names else "It holds no elements."
                 self._wrong(f"<{name}> can't stand in <{parent.name}>", holds)
 
-    def _attributes(
-        self, name: str, given: Mapping[str, str], known: Mapping[str, str], *, anything: bool
-    ) -> None:
+    def _attributes(self, name: str, given: Mapping[str, str], known: Mapping[str, str], *, anything: bool) -> None:
         for key, value in given.items():
             if name == "mj-class" and key == "name":
                 self._classes[value] = frozenset(given) - {"name"}
             elif key not in known:
                 near = difflib.get_close_matches(key, known, 1)
                 self._wrong(
-                    f"<{name}> takes no {key}", f"Did you mean {near[0]}?" if near else None, within=key,
+                    f"<{name}> takes no {key}",
+                    f"Did you mean {near[0]}?" if near else None,
+                    within=key,
                 )
             elif what := _value(value, known[key], key):
                 self._wrong(f'{key}="{value}" on <{name}>: {what}', within=key)
@@ -207,7 +212,8 @@ class _Reader:
             self._picture(name, given)
         if len(given.get("css-class", "").split()) > 1 and name in _ONE_CLASS:
             self._wrong(
-                f"<{name}> has two classes", "Outlook's table would get the first as it is; give it one.",
+                f"<{name}> has two classes",
+                "Outlook's table would get the first as it is; give it one.",
                 within="css-class",
             )
         if "mj-class" in given:
@@ -228,7 +234,7 @@ class _Reader:
         if name == "img":
             self._picture(name, attributes)
         for key in ("bgcolor", "color", "style"):
-            if (found := _SHORT.search(attributes.get(key, ""))):
+            if found := _SHORT.search(attributes.get(key, "")):
                 self._wrong(f"{found[0]} is a colour of three digits", "Outlook wants six.", within=key)
 
     def _end(self, name: str) -> None:

@@ -27,7 +27,8 @@ def plain_html(framed: str, names: frozenset[str], where: str | Path) -> str:
     if found := _TO_A_FIELD.search(framed):
         line = framed.count("\n", 0, found.start()) + 1
         raise TemplateMistake(
-            f"in the expanded template, line {line}: a link on the page needs a reader's own value", where=where,
+            f"in the expanded template, line {line}: a link on the page needs a reader's own value",
+            where=where,
             remedy="The page is the same for all; merge fields are for mails.",
         )
     made = ""

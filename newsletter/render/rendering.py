@@ -61,9 +61,7 @@ class _Rendering:
             self._place += "x"
         self._bodies = {story.position: self._parsed(story) for story in edition.stories}
         self._edition = self._readied(edition)
-        self._html = {
-            position: markdown.to_html(body, self._language) for position, body in self._bodies.items()
-        }
+        self._html = {position: markdown.to_html(body, self._language) for position, body in self._bodies.items()}
         for story in edition.stories:
             if self._mark.search(self._html[story.position]):
                 marks.frame_html(self._html[story.position], where=_called(story))
@@ -95,16 +93,22 @@ class _Rendering:
             )
             linked = one.link in self._bodies[one.position].links()
             return dataclasses.replace(
-                one, headline=line(one.headline, where), section=line(one.section, where),
-                author=line(one.author, where), picture=picture,
+                one,
+                headline=line(one.headline, where),
+                section=line(one.section, where),
+                author=line(one.author, where),
+                picture=picture,
                 source="" if linked or not one.link else host(one.link),
             )
 
         return dataclasses.replace(
-            edition, subject=line(edition.subject, "the subject"), preheader=line(edition.preheader, "the preheader"),
+            edition,
+            subject=line(edition.subject, "the subject"),
+            preheader=line(edition.preheader, "the preheader"),
             stories=tuple(map(story, edition.stories)),
             publication=msgspec.structs.replace(
-                publication, standfirst=line(publication.standfirst, "standfirst in config.toml"),
+                publication,
+                standfirst=line(publication.standfirst, "standfirst in config.toml"),
                 compiled_by=line(publication.compiled_by, "compiled_by in config.toml"),
             ),
         )
@@ -125,8 +129,11 @@ class _Rendering:
         css = self._design.sources.text("inline.css")
         for wrong in inline.css_wrongs(css):
             raise TemplateMistake(
-                wrong.what, where=self._design.sources.path("inline.css"), remedy=wrong.remedy,
-                line=css.count("\n", 0, wrong.offset) + 1, column=wrong.offset - css.rfind("\n", 0, wrong.offset),
+                wrong.what,
+                where=self._design.sources.path("inline.css"),
+                remedy=wrong.remedy,
+                line=css.count("\n", 0, wrong.offset) + 1,
+                column=wrong.offset - css.rfind("\n", 0, wrong.offset),
             )
         try:
             html = inline.inlined(self._with_stories(html, expanded), css)
@@ -148,7 +155,8 @@ class _Rendering:
     def _text(self) -> str:
         links = text.Links()
         expanded = self._expanded(
-            "issue.txt", lambda story: text.body(self._bodies[story.position], links, self._columns),
+            "issue.txt",
+            lambda story: text.body(self._bodies[story.position], links, self._columns),
             wrap=lambda words, width=text.COLUMNS: "\n".join(text.wrap(words, width, self._columns)),
             underlined=lambda words, mark: text.underlined(words, mark, measure=self._columns),
             listing=lambda words: text.listing(words, self._columns),
@@ -179,7 +187,8 @@ class _Rendering:
         """The text, if every hidden field came out of it."""
         if found := self._mark.search(framed):
             raise TemplateMistake(
-                f"a merge field was changed on its way, and can't be filled in ({found[0]})", where=where,
+                f"a merge field was changed on its way, and can't be filled in ({found[0]})",
+                where=where,
                 remedy="Use no filter on it that changes letters.",
             )
         return framed

@@ -65,7 +65,9 @@ class Sources:
         """One file. TemplateMistake where it is missing."""
         if name not in self.texts:
             raise TemplateMistake(
-                "there is no such file", where=self.path(name), remedy=f"The design needs its {name}.",
+                "there is no such file",
+                where=self.path(name),
+                remedy=f"The design needs its {name}.",
             )
         return self.texts[name]
 
@@ -76,7 +78,8 @@ def read(templates: Path, design: str) -> Sources:
     if not folder.is_dir():
         there = sorted(path.name for path in templates.glob("*") if path.is_dir())
         raise TemplateMistake(
-            f'there is no design "{design}"', where=folder,
+            f'there is no design "{design}"',
+            where=folder,
             remedy=f"There is {', '.join(there)}." if there else "newsletter init copies one here.",
         )
     texts: dict[str, str] = {}
@@ -139,7 +142,8 @@ class Design:
             raise self._place(error, name).mistake(_said(error)) from None
         if size > LARGEST:
             raise TemplateMistake(
-                f"this template makes more than {LARGEST:,} characters", where=self.sources.path(name),
+                f"this template makes more than {LARGEST:,} characters",
+                where=self.sources.path(name),
                 remedy="Does a loop in it go on for too long?",
             )
         return "".join(made)
@@ -252,8 +256,12 @@ class _Lines(Extension):
 @functools.lru_cache(maxsize=16)
 def _environment(folder: Path, texts: tuple[tuple[str, str], ...], *, lines: bool = False) -> Environment:
     made = _Sandbox(
-        loader=_Loader(folder, dict(texts)), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        keep_trailing_newline=True, extensions=[_Lines] if lines else [],
+        loader=_Loader(folder, dict(texts)),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        extensions=[_Lines] if lines else [],
         autoescape=lambda name: not (name or "").endswith((".txt", ".css")),
     )
     for name in ("safe", "upper", "lower", "title", "capitalize", "truncate", "striptags", "urlize"):

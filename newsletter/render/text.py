@@ -148,9 +148,7 @@ class _Teller:
         return self.blocks(node.children, width)
 
     def _list(self, node: SyntaxTreeNode, width: int) -> list[str]:
-        tight = all(
-            child.hidden for item in node.children for child in item.children if child.type == "paragraph"
-        )
+        tight = all(child.hidden for item in node.children for child in item.children if child.type == "paragraph")
         lines: list[str] = []
         start = int(node.attrs.get("start", 1))
         last = start + len(node.children) - 1
@@ -166,7 +164,8 @@ class _Teller:
         """Columns where they fit; else a paragraph a row, each cell under its head."""
         rows = [
             [(self._cell(cell), str(cell.attrs.get("align", "left"))) for cell in row.children]
-            for part in node.children for row in part.children
+            for part in node.children
+            for row in part.children
         ]
         widths = [max(self._measure(cell) for cell, _ in column) for column in zip(*rows, strict=True)]
         if sum(widths) + 2 * (len(widths) - 1) <= width:
