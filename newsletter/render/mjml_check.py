@@ -129,7 +129,9 @@ class _Reader:
         if self._source[offset:].lower().startswith("<!doctype"):
             return Wrong(offset, "MJML can't read <!doctype>", "Take it out.")
         remedies = {
-            "not well-formed (invalid token)": "Is there a < or & that should be &lt; or &amp;, or a value without quotes?",
+            "not well-formed (invalid token)": (
+                "Is there a < or & that should be &lt; or &amp;, or a value without quotes?"
+            ),
             "undefined entity": "Write it as a character, or as a number such as &#160;.",
             "no element found": "Is an element not closed?",
         }
