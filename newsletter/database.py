@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,12 +38,7 @@ def open_database(url: str, beside: Path) -> Engine:
         if parsed.get_backend_name() == "sqlite":
             if parsed.database and parsed.database != ":memory:":
                 parsed = parsed.set(database=str(beside / parsed.database))
-            engine = create_engine(
-                parsed,
-                connect_args={"timeout": 30, "autocommit": sqlite3.LEGACY_TRANSACTION_CONTROL}
-                if hasattr(sqlite3, "LEGACY_TRANSACTION_CONTROL")
-                else {"timeout": 30},
-            )
+            engine = create_engine(parsed, connect_args={"timeout": 30})
             event.listen(engine, "connect", _sqlite_connect)
             event.listen(engine, "begin", _sqlite_begin)
             return engine

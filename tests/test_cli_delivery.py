@@ -174,8 +174,14 @@ def test_one_readers_attempts_are_shown_in_the_servers_own_words(make_sent: Any)
 
 
 def test_what_is_uncertain_says_who_looks_at_it_next(sent: Folder) -> None:
-    output = " ".join(said(sent, "show", "2.21", "reader02@example.org").split())
-    assert "when someone decides" in output
+    output = said(sent, "show", "2.21", "reader02@example.org")
+    assert "\nNext look: when someone decides: newsletter delivery resolve 2.21\n" in output
+    assert "Next look" not in said(sent, "show", "2.21", "reader01@example.org")
+    with sent.session() as session:
+        again = NOW + dt.timedelta(minutes=24)
+        session.execute(update(Delivery).values(state=DeliveryState.deferred, next_look=again))
+        session.execute(update(Issue).values(state=IssueState.sending))
+    assert "\nNext look: today 15:10\n" in said(sent, "show", "2.21", "reader01@example.org")
     with pytest.raises(SubscriberMistake, match="nobody here has the address nobody@example.org"):
         type_in(sent, "show", "2.21", "nobody@example.org")
 

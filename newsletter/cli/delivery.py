@@ -113,13 +113,14 @@ def list_(
             out.print("No delivery matches that.")
             return
         narrow = out.is_terminal and out.width < NARROW
+        fixed, said_last = {"no_wrap": True}, ("It said last", {"ratio": 3, "no_wrap": True})
         made = table(
-            "State",
-            ("Reader", {"no_wrap": True}),
-            ("Since", {"no_wrap": True}),
+            ("State", {"min_width": 12, **fixed}),
+            ("Reader", {"ratio": 2, "min_width": 16, **fixed}),
+            ("Since", fixed),
             "Tries>",
-            ("Relay", {"no_wrap": True}),
-            *([] if narrow else [("It said last", {"ratio": 1})]),
+            ("Relay", fixed),
+            *([] if narrow else [said_last]),
             expand=True,
         )
         for line in lines:
@@ -201,14 +202,14 @@ def show(which: str, who: str, publication: str | None, as_json: bool, now: dt.d
         out.print(Text(f"{issues.name(issue)} of {settings.title}, times in {zone.key}", "bright_black"))
         out.print(Text(f"Message-ID {found.message_id}", "bright_black"), soft_wrap=True)
         out.print()
-        made = table("When", "State", "Relay", ("It said", {"ratio": 1}), "Next look", expand=True)
+        once = {"no_wrap": True}
+        made = table(("When", once), ("State", once), ("Relay", once), ("It said", {"ratio": 1}), expand=True)
         for each in found.tries:
-            last = each is found.tries[-1]
-            next_look = local(each.next_look, zone, now=now) or (found.waits_for if last else "")
-            made.add_row(
-                local(each.at, zone, now=now), state(each.state), each.relay or "", Text(each.reply or ""), next_look
-            )
+            made.add_row(local(each.at, zone, now=now), state(each.state), each.relay or "", Text(each.reply or ""))
         out.print(made)
+        if next_look := local(found.tries[-1].next_look, zone, now=now) or found.waits_for:
+            out.print()
+            out.print(f"Next look: {next_look}", soft_wrap=True)
         if line.state.value == "sent":
             out.print()
             out.print(Text("Sent: a relay took it; no more is known.", "bright_black"))
