@@ -50,16 +50,8 @@ def fill(path: Path, readers: int) -> None:
 
     from newsletter import audience, database
     from newsletter.folder import open_folder
-    from newsletter.models import (
-        Issue,
-        IssueState,
-        List,
-        Rendition,
-        RenditionKind,
-        Subscriber,
-        Subscription,
-        SubscriptionState,
-    )
+    from newsletter.models import Issue, List, Rendition, Subscriber, Subscription
+    from newsletter.states import IssueState, RenditionKind, SubscriptionState
 
     folder = open_folder(path, checked=False)
     database.upgrade(folder.engine)

@@ -14,17 +14,8 @@ from sqlalchemy import ColumnElement, Select, func, insert, literal, select
 from sqlalchemy.orm import Session
 
 from newsletter.errors import IssueMistake, ListMistake
-from newsletter.models import (
-    Batch,
-    Delivery,
-    DeliveryState,
-    Issue,
-    List,
-    Subscriber,
-    Subscription,
-    SubscriptionState,
-    Suppression,
-)
+from newsletter.models import Batch, Delivery, Issue, List, Subscriber, Subscription, Suppression
+from newsletter.states import DeliveryState, SubscriptionState
 
 BATCH = 1000
 """Deliveries that a sender takes at a time."""

@@ -27,7 +27,8 @@ from newsletter.dates import long_date
 from newsletter.errors import IssueMistake
 from newsletter.fields import Node, Value
 from newsletter.folder import Folder
-from newsletter.models import Issue, Rendition, RenditionKind
+from newsletter.models import Issue, Rendition
+from newsletter.states import RenditionKind
 from newsletter.tokens import Keys, keys
 
 VARIANTS = 256

@@ -18,7 +18,8 @@ from sqlalchemy.orm import Session
 from newsletter import database, deliveries, issues
 from newsletter.errors import DatabaseMistake
 from newsletter.folder import Folder
-from newsletter.models import Batch, Delivery, DeliveryState, Issue, IssueState
+from newsletter.models import Batch, Delivery, Issue
+from newsletter.states import DeliveryState, IssueState
 
 OFTEN = 20000
 """Steps of SQLite's machine between two looks at how far a copy is."""

@@ -19,18 +19,8 @@ from newsletter.config import Publication
 from newsletter.delivery_log import Line, Which, chosen
 from newsletter.errors import DeliveryMistake
 from newsletter.issues.states import back
-from newsletter.models import (
-    Batch,
-    Delivery,
-    DeliveryState,
-    Issue,
-    IssueState,
-    List,
-    Subscriber,
-    Subscription,
-    SubscriptionState,
-    Suppression,
-)
+from newsletter.models import Batch, Delivery, Issue, List, Subscriber, Subscription, Suppression
+from newsletter.states import DeliveryState, IssueState, SubscriptionState
 from newsletter.subscribers import reached
 
 RETRIED = (DeliveryState.failed, DeliveryState.deferred)

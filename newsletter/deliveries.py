@@ -23,15 +23,8 @@ from sqlalchemy.orm import Session
 
 from newsletter.compose import Reader
 from newsletter.config import Sending, span
-from newsletter.models import (
-    Batch,
-    Delivery,
-    DeliveryState,
-    Draft,
-    DraftState,
-    Issue,
-    IssueState,
-)
+from newsletter.models import Batch, Delivery, Draft, Issue
+from newsletter.states import DeliveryState, DraftState, IssueState
 
 KEEP = (
     "INSERT INTO attempts (issue_id, subscriber_id, state, at, relay, reply)"

@@ -18,8 +18,9 @@ from newsletter import deliveries, headers, issues
 from newsletter.addresses import checked
 from newsletter.config import Publication
 from newsletter.errors import DeliveryMistake, SubscriberMistake
-from newsletter.models import Attempt, Batch, Delivery, DeliveryState, Issue, IssueState, Subscriber
+from newsletter.models import Attempt, Batch, Delivery, Issue, Subscriber
 from newsletter.spreadsheets import Writer
+from newsletter.states import DeliveryState, IssueState
 from newsletter.subscribers import find
 from newsletter.tokens import Keys, keys
 from newsletter.waits import label

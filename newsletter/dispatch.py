@@ -11,7 +11,8 @@ from newsletter.audience import Audience
 from newsletter.errors import IssueMistake, Mistake
 from newsletter.folder import Folder
 from newsletter.issues.states import back, enter
-from newsletter.models import Issue, IssueState
+from newsletter.models import Issue
+from newsletter.states import IssueState
 
 RENDERED = frozenset({IssueState.assembled, IssueState.approved, IssueState.sending, IssueState.paused})
 

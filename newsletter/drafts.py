@@ -18,7 +18,8 @@ from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session
 
 from newsletter.errors import DraftMistake
-from newsletter.models import Draft, DraftState, Issue, Picture
+from newsletter.models import Draft, Issue, Picture
+from newsletter.states import DraftState
 
 QUEUED = (DraftState.writing, DraftState.ready)
 """The states of a draft that still has its place in the queue."""

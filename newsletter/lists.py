@@ -20,7 +20,8 @@ from sqlalchemy.orm import Session
 from newsletter.config import Words
 from newsletter.errors import ListMistake
 from newsletter.folder import Folder
-from newsletter.models import List, Subscriber, Subscription, SubscriptionState, Suppression
+from newsletter.models import List, Subscriber, Subscription, Suppression
+from newsletter.states import SubscriptionState
 from newsletter.toml_file import line_of, parse, source
 
 

@@ -12,9 +12,10 @@ from newsletter import quoted_printable as qp
 from newsletter.compose import Message
 from newsletter.config import Publication, zone
 from newsletter.folder import Folder
-from newsletter.models import Notice, NoticeState
+from newsletter.models import Notice
 from newsletter.pool import hand_over
 from newsletter.relays import Sent
+from newsletter.states import NoticeState
 
 
 def deliver(folder: Folder, now: dt.datetime) -> int:

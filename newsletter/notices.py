@@ -7,7 +7,8 @@ import datetime as dt
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from newsletter.models import Notice, NoticeState
+from newsletter.models import Notice
+from newsletter.states import NoticeState
 
 
 def queue(session: Session, slug: str, about: str, subject: str, body: str, now: dt.datetime) -> bool:

@@ -20,8 +20,9 @@ from newsletter.compose import Message, Reader
 from newsletter.errors import IssueMistake, Mistake
 from newsletter.folder import Folder
 from newsletter.issues import Happened
-from newsletter.models import IssueState, Picture, RenditionKind, Subscription
+from newsletter.models import Picture, Subscription
 from newsletter.render import render_issue
+from newsletter.states import IssueState, RenditionKind
 
 NOBODY = Reader(0, "reader@example.org", "", {}, None)
 """A reader of whom nothing is known: every field shows what it falls back to."""

@@ -19,7 +19,8 @@ from newsletter import dispatch, issues, notice_mail
 from newsletter.errors import Mistake
 from newsletter.folder import Folder
 from newsletter.issues import Event, Happened
-from newsletter.models import Issue, IssueState, Rendition
+from newsletter.models import Issue, Rendition
+from newsletter.states import IssueState
 
 EVERY = 10
 """Seconds between two rings."""

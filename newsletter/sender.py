@@ -26,7 +26,7 @@ from newsletter.deliveries import Claimed, Entry, Ledger
 from newsletter.errors import Mistake, SubscriberMistake
 from newsletter.folder import Folder
 from newsletter.issues.states import enter
-from newsletter.models import DeliveryState, Issue, IssueState
+from newsletter.models import Issue
 from newsletter.pool import Pool
 from newsletter.relays import (
     Closed,
@@ -41,6 +41,7 @@ from newsletter.relays import (
     Sent,
     Uncertain,
 )
+from newsletter.states import DeliveryState, IssueState
 
 PAUSE = 0.5
 """Seconds after which a loop that waits for nothing in particular looks again."""

@@ -19,16 +19,8 @@ from newsletter.config import Approval, Publication
 from newsletter.errors import IssueMistake, ListMistake
 from newsletter.issues.finding import AHEAD
 from newsletter.issues.outlook import Ahead, outlook
-from newsletter.models import (
-    Batch,
-    Delivery,
-    DeliveryState,
-    Draft,
-    DraftState,
-    Issue,
-    IssueState,
-    Story,
-)
+from newsletter.models import Batch, Delivery, Draft, Issue, Story
+from newsletter.states import DeliveryState, DraftState, IssueState
 from newsletter.waits import PATIENCE, Wait, label
 
 WINDOW = dt.timedelta(minutes=1)

@@ -18,7 +18,7 @@ import yaml
 
 from newsletter.drafts import Written, wrongs
 from newsletter.errors import DraftMistake
-from newsletter.models import DraftState
+from newsletter.states import DraftState
 
 KEYS = (
     "headline",

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 from newsletter.addresses import Address, checked
 from newsletter.errors import ImportMistake, SubscriberMistake
-from newsletter.models import SubscriptionState, SuppressionReason
 from newsletter.spreadsheets import Record, unguarded
+from newsletter.states import SubscriptionState, SuppressionReason
 from newsletter.subscribers import ATTRIBUTE_LENGTH, is_language, one_line
 
 OWN = ("address", "name", "language", "list", "state", "since", "joined", "why", "suppressed")

@@ -22,17 +22,9 @@ from newsletter import suppressions
 from newsletter.config import Config
 from newsletter.errors import ImportMistake, SubscriberMistake
 from newsletter.lists import named
-from newsletter.models import (
-    Base,
-    Event,
-    List,
-    Subscriber,
-    Subscription,
-    SubscriptionState,
-    Suppression,
-    SuppressionReason,
-)
+from newsletter.models import Base, Event, List, Subscriber, Subscription, Suppression
 from newsletter.spreadsheets import Record, Table
+from newsletter.states import SubscriptionState, SuppressionReason
 from newsletter.subscriber_columns import Columns, Row
 from newsletter.subscribers import call_off
 from newsletter.tokens import Keys, keys

@@ -20,19 +20,8 @@ from newsletter.addresses import checked
 from newsletter.config import Config
 from newsletter.errors import SubscriberMistake
 from newsletter.lists import named
-from newsletter.models import (
-    Attempt,
-    Delivery,
-    Event,
-    Issue,
-    List,
-    Notice,
-    Subscriber,
-    Subscription,
-    SubscriptionState,
-    Suppression,
-    SuppressionReason,
-)
+from newsletter.models import Attempt, Delivery, Event, Issue, List, Notice, Subscriber, Subscription, Suppression
+from newsletter.states import SubscriptionState, SuppressionReason
 from newsletter.tokens import keys
 
 NAME_LENGTH = 200

@@ -16,17 +16,8 @@ from sqlalchemy.orm import Session
 
 from newsletter.addresses import checked
 from newsletter.errors import SubscriberMistake
-from newsletter.models import (
-    Attempt,
-    Delivery,
-    DeliveryState,
-    Event,
-    Issue,
-    IssueState,
-    Subscriber,
-    Suppression,
-    SuppressionReason,
-)
+from newsletter.models import Attempt, Delivery, Event, Issue, Subscriber, Suppression
+from newsletter.states import DeliveryState, IssueState, SuppressionReason
 from newsletter.tokens import keys
 
 UNFINISHED = (IssueState.sending, IssueState.paused, IssueState.held)

@@ -11,18 +11,8 @@ from sqlalchemy import ColumnElement, and_, case, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from newsletter import issues
-from newsletter.models import (
-    Delivery,
-    DeliveryState,
-    Issue,
-    IssueState,
-    List,
-    Notice,
-    NoticeState,
-    RelayHealth,
-    Subscription,
-    SubscriptionState,
-)
+from newsletter.models import Delivery, Issue, List, Notice, RelayHealth, Subscription
+from newsletter.states import DeliveryState, IssueState, NoticeState, SubscriptionState
 
 PATIENCE = dt.timedelta(minutes=1)
 """How long something may be due and not done before it is said to be late: the bell rings more often."""

@@ -17,7 +17,8 @@ from sqlalchemy.orm import Session
 
 from newsletter import config, database
 from newsletter.folder import Folder
-from newsletter.models import List, Subscriber, Subscription, SubscriptionState
+from newsletter.models import List, Subscriber, Subscription
+from newsletter.states import SubscriptionState
 from newsletter.tokens import keys
 
 NOW = dt.datetime(2023, 11, 13, 19, 46, tzinfo=dt.UTC)

@@ -9,19 +9,8 @@ from conftest import NOW
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
-from newsletter.models import (
-    Batch,
-    Delivery,
-    DeliveryState,
-    Draft,
-    DraftState,
-    Issue,
-    IssueState,
-    List,
-    Subscriber,
-    Subscription,
-    SubscriptionState,
-)
+from newsletter.models import Batch, Delivery, Draft, Issue, List, Subscriber, Subscription
+from newsletter.states import DeliveryState, DraftState, IssueState, SubscriptionState
 
 DAY, HOUR, MINUTE, SECOND = (dt.timedelta(**{unit: 1}) for unit in ("days", "hours", "minutes", "seconds"))
 REPLIES = {"sent": "250 2.0.0 OK", "failed": "550 5.1.1 no such user", "uncertain": "the relay closed the connection"}

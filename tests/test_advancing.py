@@ -18,7 +18,8 @@ from newsletter.config import Approval, Publication
 from newsletter.errors import CadenceMistake, IssueMistake
 from newsletter.folder import Folder
 from newsletter.issues import Happened
-from newsletter.models import Draft, DraftState, Issue, IssueState, Notice, Story
+from newsletter.models import Draft, Issue, Notice, Story
+from newsletter.states import DraftState, IssueState
 
 DEADLINE = dt.datetime(2023, 11, 13, 22, tzinfo=dt.UTC)
 APPROVE_BY = dt.datetime(2023, 11, 14, 13, tzinfo=dt.UTC)

@@ -14,7 +14,8 @@ from newsletter import issues
 from newsletter.cli import newsletter
 from newsletter.errors import CadenceMistake
 from newsletter.folder import Folder
-from newsletter.models import Draft, DraftState
+from newsletter.models import Draft
+from newsletter.states import DraftState
 
 AT = ["--at", "2023-11-13T14:46-05:00"]
 ZONE = 'zone = "America/New_York"'

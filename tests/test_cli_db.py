@@ -22,7 +22,8 @@ from newsletter import database, database_check
 from newsletter.cli import newsletter
 from newsletter.errors import DatabaseMistake, Mistake
 from newsletter.folder import Folder
-from newsletter.models import Batch, Delivery, DeliveryState, Event, Issue, IssueState, Subscriber
+from newsletter.models import Batch, Delivery, Event, Issue, Subscriber
+from newsletter.states import DeliveryState, IssueState
 
 
 def type_in(folder: Folder, *words: str) -> Result:

@@ -24,7 +24,8 @@ from newsletter.cli import newsletter
 from newsletter.cli.new_file import new_file
 from newsletter.errors import DeliveryMistake, IssueMistake, Mistake, SubscriberMistake
 from newsletter.folder import Folder
-from newsletter.models import Delivery, DeliveryState, Issue, IssueState
+from newsletter.models import Delivery, Issue
+from newsletter.states import DeliveryState, IssueState
 
 AT = ("--at", "2023-11-13T15:00:00-05:00")
 

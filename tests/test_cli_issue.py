@@ -14,7 +14,8 @@ from newsletter import issues
 from newsletter.cli import newsletter
 from newsletter.errors import IssueMistake
 from newsletter.folder import Folder
-from newsletter.models import Draft, DraftState, IssueState
+from newsletter.models import Draft
+from newsletter.states import DraftState, IssueState
 
 BEFORE = "2023-11-13T14:46-05:00"
 AFTER = "2023-11-13T17:00-05:00"

@@ -20,15 +20,8 @@ from newsletter.cli import newsletter
 from newsletter.cli.status import show
 from newsletter.cli.to_do import to_do
 from newsletter.folder import Folder
-from newsletter.models import (
-    DeliveryState,
-    Draft,
-    DraftState,
-    Issue,
-    Notice,
-    RelayHealth,
-    SubscriptionState,
-)
+from newsletter.models import Draft, Issue, Notice, RelayHealth
+from newsletter.states import DeliveryState, DraftState, SubscriptionState
 
 DEADLINE = NOW + 2 * HOUR + 14 * MINUTE
 SENDS = DEADLINE + 16 * HOUR

@@ -19,16 +19,8 @@ from newsletter.decisions import Decided, Place
 from newsletter.delivery_log import Which
 from newsletter.errors import DeliveryMistake
 from newsletter.folder import Folder
-from newsletter.models import (
-    Attempt,
-    Batch,
-    Delivery,
-    DeliveryState,
-    Issue,
-    IssueState,
-    Subscriber,
-    SuppressionReason,
-)  # fmt: skip
+from newsletter.models import Attempt, Batch, Delivery, Issue, Subscriber
+from newsletter.states import DeliveryState, IssueState, SuppressionReason
 
 LATER = NOW + dt.timedelta(hours=1)
 FAILED, UNCERTAIN, DEFERRED = "reader01", "reader02", "reader03"

@@ -17,7 +17,8 @@ from newsletter import audience, deliveries
 from newsletter.config import Sending, span
 from newsletter.errors import IssueMistake, ListMistake
 from newsletter.folder import Folder
-from newsletter.models import Batch, Delivery, DeliveryState, Issue, IssueState, Subscriber
+from newsletter.models import Batch, Delivery, Issue, Subscriber
+from newsletter.states import DeliveryState, IssueState
 
 
 @pytest.fixture

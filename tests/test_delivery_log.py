@@ -19,7 +19,8 @@ from newsletter import delivery_log, subscribers, suppressions
 from newsletter.delivery_log import Entry, Line, Which
 from newsletter.errors import DeliveryMistake, SubscriberMistake
 from newsletter.folder import Folder
-from newsletter.models import Batch, Delivery, DeliveryState, Issue, IssueState, Subscriber, SuppressionReason
+from newsletter.models import Batch, Delivery, Issue, Subscriber
+from newsletter.states import DeliveryState, IssueState, SuppressionReason
 
 LATER = NOW + dt.timedelta(minutes=30)
 

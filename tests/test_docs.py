@@ -30,7 +30,7 @@ from test_cli import commands
 import newsletter
 from newsletter import config, story_file
 from newsletter.__main__ import main
-from newsletter.models import DeliveryState, IssueState
+from newsletter.states import DeliveryState, IssueState
 
 TOP = Path(__file__).parent.parent
 README = (TOP / "README.md").read_text(encoding="utf-8")

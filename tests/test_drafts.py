@@ -14,7 +14,8 @@ from newsletter import drafts
 from newsletter.drafts import Written
 from newsletter.errors import DraftMistake
 from newsletter.folder import Folder
-from newsletter.models import Draft, DraftState, Issue, Picture
+from newsletter.models import Draft, Issue, Picture
+from newsletter.states import DraftState
 
 SECTIONS = ("Economy", "Diplomacy", "Defense")
 LATER = NOW + dt.timedelta(hours=1)

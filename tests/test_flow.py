@@ -24,19 +24,9 @@ from sqlalchemy import func, select
 from newsletter import audience, init, issues, notice_mail, scheduler
 from newsletter.folder import Folder, open_folder
 from newsletter.issues import Happened
-from newsletter.models import (
-    Delivery,
-    DeliveryState,
-    Draft,
-    DraftState,
-    Issue,
-    IssueState,
-    Notice,
-    NoticeState,
-    Rendition,
-    Subscriber,
-)
+from newsletter.models import Delivery, Draft, Issue, Notice, Rendition, Subscriber
 from newsletter.sender import Sender
+from newsletter.states import DeliveryState, DraftState, IssueState, NoticeState
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 HOUR = dt.timedelta(hours=1)
@@ -130,7 +120,8 @@ def test_looking_twice_does_nothing_twice(newsroom: Any) -> None:
 
 
 def test_the_audience_adds_up_and_nobody_on_two_lists_gets_two(newsroom: Any, subscribe: Any) -> None:
-    from newsletter.models import SubscriptionState, Suppression, SuppressionReason
+    from newsletter.models import Suppression
+    from newsletter.states import SubscriptionState, SuppressionReason
 
     folder = newsroom(None, ('lists = ["alliance-digest"]', 'lists = ["alliance-digest", "members"]'))
     with folder.session() as session:
@@ -177,7 +168,8 @@ def test_an_issue_that_would_go_to_nobody_is_held(newsroom: Any, subscribe: Any)
     folder = newsroom(readers=0)
     with folder.session() as session:
         subscribe(session, "elsewhere@example.org", lists=("alliance-digest",)).erased = None
-        from newsletter.models import Subscription, SubscriptionState
+        from newsletter.models import Subscription
+        from newsletter.states import SubscriptionState
 
         session.scalars(select(Subscription)).one().state = SubscriptionState.pending
     scheduler.tick(folder, NOW)

@@ -21,18 +21,8 @@ from newsletter.config import Approval, Numbering, NumberingScheme, Publication
 from newsletter.errors import ConfigMistake, IssueMistake
 from newsletter.folder import Folder
 from newsletter.issues.assembling import preheader
-from newsletter.models import (
-    Delivery,
-    DeliveryState,
-    Draft,
-    DraftState,
-    Issue,
-    IssueState,
-    Notice,
-    Rendition,
-    RenditionKind,
-    Story,
-)
+from newsletter.models import Delivery, Draft, Issue, Notice, Rendition, Story
+from newsletter.states import DeliveryState, DraftState, IssueState, RenditionKind
 
 DEADLINE = dt.datetime(2023, 11, 13, 22, tzinfo=dt.UTC)
 SENDS = dt.datetime(2023, 11, 14, 14, tzinfo=dt.UTC)

@@ -16,7 +16,8 @@ from newsletter.cli import newsletter
 from newsletter.errors import ConfigMistake, ListMistake
 from newsletter.folder import Folder
 from newsletter.lists import Counts, What
-from newsletter.models import List, SubscriptionState
+from newsletter.models import List
+from newsletter.states import SubscriptionState
 
 
 def describe(folder: Folder, slug: str, text: str) -> Path:
@@ -115,7 +116,7 @@ def test_a_file_whose_name_cannot_be_a_list_is_named(described: Folder) -> None:
 
 def test_the_counts_of_a_list_add_up(described: Folder, subscribe: Callable[..., object]) -> None:
     from newsletter import suppressions
-    from newsletter.models import SuppressionReason
+    from newsletter.states import SuppressionReason
 
     with described.session() as session:
         lists.apply(session, lists.plan(session, described), NOW)

@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 
 from newsletter import notices
 from newsletter.folder import Folder
-from newsletter.models import Notice, NoticeState
+from newsletter.models import Notice
+from newsletter.states import NoticeState
 
 
 def test_the_same_notice_is_queued_once(session: Session) -> None:

@@ -15,8 +15,9 @@ from sqlalchemy.orm import Session
 from newsletter import fields
 from newsletter.errors import IssueMistake
 from newsletter.folder import Folder
-from newsletter.models import Draft, Issue, IssueState, Picture, Story
+from newsletter.models import Draft, Issue, Picture, Story
 from newsletter.render.edition import anchors, edition, seen
+from newsletter.states import IssueState
 
 
 def issue_with(session: Session, *stories: dict[str, object]) -> Issue:

@@ -25,9 +25,10 @@ from test_render_edition import issue_with, picture
 from newsletter import compose, fields
 from newsletter.compose import Reader
 from newsletter.folder import Folder
-from newsletter.models import Rendition, RenditionKind
+from newsletter.models import Rendition
 from newsletter.render import Edition, PictureView, render, render_issue
 from newsletter.render.page import plain
+from newsletter.states import RenditionKind
 
 GOLDEN = Path(__file__).parent / "golden"
 HTML, TEXT, PAGE = RenditionKind.html, RenditionKind.text, RenditionKind.page

@@ -10,8 +10,8 @@ import pytest
 from edition_sample import TEMPLATES, sample, telling
 
 from newsletter.errors import FieldMistake, Mistake, TemplateMistake
-from newsletter.models import RenditionKind
 from newsletter.render import render
+from newsletter.states import RenditionKind
 
 Change = Callable[..., Path]
 

@@ -15,23 +15,9 @@ from sqlalchemy import select, update
 
 from newsletter import audience
 from newsletter.folder import Folder
-from newsletter.models import (
-    Attempt,
-    Batch,
-    Delivery,
-    DeliveryState,
-    Draft,
-    DraftState,
-    Issue,
-    IssueState,
-    RelayHealth,
-    Rendition,
-    RenditionKind,
-    Subscriber,
-    Suppression,
-    SuppressionReason,
-)
+from newsletter.models import Attempt, Batch, Delivery, Draft, Issue, RelayHealth, Rendition, Subscriber, Suppression
 from newsletter.sender import Progress, Sender
+from newsletter.states import DeliveryState, DraftState, IssueState, RenditionKind, SuppressionReason
 
 SMTP = 'kind = "smtp"\nhost = "127.0.0.1"\nport = {port}\nsecurity = "none"\nconnections = {connections}'
 

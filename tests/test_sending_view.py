@@ -13,8 +13,9 @@ from rich.console import Console
 from sqlalchemy.orm import Session
 
 from newsletter.cli.sending import by_domain, left_of, live, rate_of, summary
-from newsletter.models import DeliveryState, Issue, Subscriber
+from newsletter.models import Issue, Subscriber
 from newsletter.sender import Progress
+from newsletter.states import DeliveryState
 
 
 @pytest.fixture

@@ -15,19 +15,9 @@ from sqlalchemy.orm import Session
 from newsletter import config, issues, standing, waits
 from newsletter.config import Approval, Publication
 from newsletter.folder import Folder
-from newsletter.models import (
-    Base,
-    DeliveryState,
-    Draft,
-    DraftState,
-    Issue,
-    IssueState,
-    Notice,
-    NoticeState,
-    RelayHealth,
-    SubscriptionState,
-)
+from newsletter.models import Base, Draft, Issue, Notice, RelayHealth
 from newsletter.standing import Overdue, Standing
+from newsletter.states import DeliveryState, DraftState, IssueState, NoticeState, SubscriptionState
 from newsletter.waits import Wait, Waits
 
 DEADLINE = dt.datetime(2023, 11, 13, 22, tzinfo=dt.UTC)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from newsletter import story_file
 from newsletter.drafts import Written, wrongs
 from newsletter.errors import DraftMistake
-from newsletter.models import DraftState
+from newsletter.states import DraftState
 from newsletter.story_file import StoryFile
 
 SECTIONS = {"digest": ("Economy", "Diplomacy", "Defense")}

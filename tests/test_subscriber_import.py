@@ -24,8 +24,9 @@ from newsletter import subscribers, suppressions
 from newsletter.cli import newsletter
 from newsletter.errors import ImportMistake, ListMistake
 from newsletter.folder import Folder
-from newsletter.models import List, Subscriber, Subscription, SubscriptionState, SuppressionReason
+from newsletter.models import List, Subscriber, Subscription
 from newsletter.spreadsheets import guarded, opened, unguarded
+from newsletter.states import SubscriptionState, SuppressionReason
 from newsletter.subscriber_columns import score
 from newsletter.subscriber_export import export_csv, export_json
 from newsletter.subscriber_import import Outcome, Refused, Report, import_subscribers

@@ -17,19 +17,8 @@ from newsletter import subscribers, suppressions
 from newsletter.cli import newsletter
 from newsletter.errors import ListMistake, SubscriberMistake
 from newsletter.folder import Folder
-from newsletter.models import (
-    Attempt,
-    Base,
-    Delivery,
-    DeliveryState,
-    IssueState,
-    List,
-    Notice,
-    Subscriber,
-    Subscription,
-    SubscriptionState,
-    SuppressionReason,
-)
+from newsletter.models import Attempt, Base, Delivery, List, Notice, Subscriber, Subscription
+from newsletter.states import DeliveryState, IssueState, SubscriptionState, SuppressionReason
 
 Subscribe = Callable[..., Subscriber]
 DIGEST = ("alliance-digest",)

@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 
 from newsletter import suppressions
 from newsletter.errors import SubscriberMistake
-from newsletter.models import Attempt, Delivery, DeliveryState, Issue, IssueState, Subscriber, SuppressionReason
+from newsletter.models import Attempt, Delivery, Issue, Subscriber
+from newsletter.states import DeliveryState, IssueState, SuppressionReason
 from newsletter.tokens import keys
 
 LATER = NOW + dt.timedelta(hours=1)

@@ -87,7 +87,7 @@ def list_(
     newsletter delivery list 2.21 --domain example.org --json -n 1000
     """
     from newsletter import config, delivery_log, issues, waits
-    from newsletter.models import DeliveryState
+    from newsletter.states import DeliveryState
 
     folder = here()
     slug, settings = folder.publication(publication)

@@ -81,7 +81,7 @@ def retry(
     """
     from newsletter import decisions
     from newsletter.errors import DeliveryMistake
-    from newsletter.models import DeliveryState
+    from newsletter.states import DeliveryState
 
     folder = here()
     _, settings = folder.publication(publication)
@@ -240,7 +240,7 @@ def _meant(
     now: dt.datetime,
 ) -> _Meant:
     from newsletter import delivery_log, issues, waits
-    from newsletter.models import DeliveryState
+    from newsletter.states import DeliveryState
     from newsletter.tokens import keys
 
     slug, settings = folder.publication(publication)

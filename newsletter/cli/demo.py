@@ -28,18 +28,10 @@ from newsletter.cli.common import state as shown_state
 from newsletter.cli.sending import live
 from newsletter.errors import Mistake
 from newsletter.folder import Folder, open_folder
-from newsletter.models import (
-    Delivery,
-    DraftState,
-    Issue,
-    IssueState,
-    Rendition,
-    Subscriber,
-    SubscriptionState,
-    SuppressionReason,
-)
+from newsletter.models import Delivery, Issue, Rendition, Subscriber
 from newsletter.sender import Sender
 from newsletter.spreadsheets import opened
+from newsletter.states import DraftState, IssueState, SubscriptionState, SuppressionReason
 from newsletter.subscriber_columns import score
 from newsletter.subscriber_import import import_subscribers
 

@@ -15,7 +15,8 @@ from newsletter.cli import editor, queue
 from newsletter.cli.common import at_option, here, json_option, local, print_json, publication_option
 from newsletter.errors import DraftMistake
 from newsletter.folder import Folder
-from newsletter.models import Draft, DraftState, Picture
+from newsletter.models import Draft, Picture
+from newsletter.states import DraftState
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

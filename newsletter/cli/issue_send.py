@@ -118,9 +118,10 @@ def send(which: str, start_only: bool, by: str, yes: bool, publication: str | No
     from newsletter import audience, deliveries, dispatch, issues
     from newsletter.cli.sending import live, summary
     from newsletter.cli.work import clock_from, stop_on_signals
-    from newsletter.models import Issue, IssueState
+    from newsletter.models import Issue
     from newsletter.pool import probe
     from newsletter.sender import Sender
+    from newsletter.states import IssueState
 
     folder = here()
     slug, settings = folder.publication(publication)

@@ -130,7 +130,7 @@ def _facts(session: Session, slug: str, settings: Publication, each: Issue) -> d
     """One issue as plain values."""
     from newsletter import drafts, issues
     from newsletter.errors import IssueMistake
-    from newsletter.models import IssueState
+    from newsletter.states import IssueState
 
     unassembled = each.state is IssueState.open or each.held_in is IssueState.open
     number = issues.number_of(each)

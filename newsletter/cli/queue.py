@@ -10,7 +10,8 @@ import click
 
 from newsletter.cli.common import console, listed, plural, state, table
 from newsletter.folder import Folder
-from newsletter.models import Draft, DraftState
+from newsletter.models import Draft
+from newsletter.states import DraftState
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from newsletter.cli.common import SHAPES, length, plural, table
-from newsletter.models import DeliveryState
+from newsletter.states import DeliveryState
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement

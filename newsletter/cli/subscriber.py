@@ -74,7 +74,7 @@ def add(
     newsletter subscriber add k@example.org -l alliance-digest --set city=Kyoto --why "card at the fair"
     """
     from newsletter import subscribers
-    from newsletter.models import SubscriptionState
+    from newsletter.states import SubscriptionState
 
     folder = here()
     with folder.session() as session:
@@ -349,7 +349,7 @@ def suppress(address: str, reason: str, why: str, now: dt.datetime) -> None:
     newsletter subscriber suppress jane@example.org --why "wrote to the editor"
     """
     from newsletter import suppressions
-    from newsletter.models import SuppressionReason
+    from newsletter.states import SuppressionReason
 
     with here().session() as session:
         row, skipped = suppressions.add(session, address, SuppressionReason(reason), why, now)

@@ -82,8 +82,8 @@ def import_(
     newsletter subscriber import members.csv -l alliance-digest --map "Town=city" --update
     newsletter subscriber import - -l alliance-digest --state pending < people.csv
     """
-    from newsletter.models import SubscriptionState
     from newsletter.spreadsheets import opened
+    from newsletter.states import SubscriptionState
     from newsletter.subscriber_columns import score
     from newsletter.subscriber_import import import_subscribers
 

@@ -15,7 +15,8 @@ from newsletter.config import Approval, Publication
 from newsletter.errors import IssueMistake
 from newsletter.issues.assembling import assemble, expected
 from newsletter.issues.states import UNNUMBERED, Event, Happened, back, enter, lock, lock_calendar, name
-from newsletter.models import Draft, DraftState, Issue, IssueState, Story
+from newsletter.models import Draft, Issue, Story
+from newsletter.states import DraftState, IssueState
 
 
 def advance(session: Session, slug: str, publication: Publication, now: dt.datetime) -> list[Event]:

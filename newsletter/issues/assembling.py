@@ -14,8 +14,9 @@ from newsletter.config import SUBJECT_NAMES, Approval, Publication, span
 from newsletter.errors import IssueMistake
 from newsletter.issues import finding
 from newsletter.issues.states import Event, Happened, enter, lock, name, refuse
-from newsletter.models import Draft, DraftState, Issue, IssueState, Story, StoryText
+from newsletter.models import Draft, Issue, Story, StoryText
 from newsletter.numbering import Number
+from newsletter.states import DraftState, IssueState
 
 LONGEST_PREHEADER = 110
 """In characters: what Gmail's list shows beside a subject on a wide screen, at most."""

@@ -12,8 +12,9 @@ from newsletter.errors import IssueMistake
 from newsletter.issues import finding
 from newsletter.issues.assembling import check_subject
 from newsletter.issues.states import back, enter, lock, may_do, name, refuse
-from newsletter.models import Delivery, DeliveryState, Draft, DraftState, Issue, IssueState, Rendition, Story
+from newsletter.models import Delivery, Draft, Issue, Rendition, Story
 from newsletter.numbering import MOST, Number
+from newsletter.states import DeliveryState, DraftState, IssueState
 
 FROZEN = (IssueState.assembled, IssueState.approved)
 """The states of a numbered issue that nobody has been sent yet."""

@@ -10,8 +10,9 @@ from sqlalchemy.orm import Session
 
 from newsletter.errors import IssueMistake
 from newsletter.issues.states import name
-from newsletter.models import Issue, IssueState
+from newsletter.models import Issue
 from newsletter.numbering import MOST, Number, Numbered, label, parse
+from newsletter.states import IssueState
 
 AHEAD = (IssueState.open, IssueState.assembled, IssueState.approved, IssueState.held)
 """The states of an issue that nobody has had yet, and somebody may."""

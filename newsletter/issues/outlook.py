@@ -13,8 +13,9 @@ from newsletter import cadence, numbering
 from newsletter.config import Cadence, Publication, zone
 from newsletter.errors import IssueMistake
 from newsletter.issues.finding import last_numbered, number_of
-from newsletter.models import Issue, IssueState
+from newsletter.models import Issue
 from newsletter.numbering import Number, Numbered
+from newsletter.states import IssueState
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from newsletter.errors import IssueMistake
-from newsletter.models import Issue, IssueState
+from newsletter.models import Issue
 from newsletter.numbering import long_label
+from newsletter.states import IssueState
 
 UNNUMBERED = "it takes drafts until its copy deadline"
 

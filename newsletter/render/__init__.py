@@ -21,9 +21,10 @@ from sqlalchemy.orm import Session
 
 from newsletter.config import Publication
 from newsletter.folder import Folder
-from newsletter.models import Issue, Rendition, RenditionKind
+from newsletter.models import Issue, Rendition
 from newsletter.render.edition import Edition, PictureView, StoryView, edition
 from newsletter.render.rendering import render
+from newsletter.states import RenditionKind
 
 __all__ = ["Edition", "PictureView", "StoryView", "edition", "render", "render_issue"]
 

@@ -14,7 +14,6 @@ from markupsafe import Markup
 from newsletter import fields
 from newsletter.errors import Mistake, TemplateMistake
 from newsletter.fields import Marks
-from newsletter.models import RenditionKind
 from newsletter.render import inline, markdown, mjml, templates, text
 from newsletter.render.edition import Edition, StoryView, seen
 from newsletter.render.links import host
@@ -23,6 +22,7 @@ from newsletter.render.mjml_check import Wrong, wrongs
 from newsletter.render.page import plain, plain_html
 from newsletter.render.templates import Design, Expanded
 from newsletter.render.typography import typeset
+from newsletter.states import RenditionKind
 
 
 def render(edition: Edition, templates_folder: Path) -> dict[RenditionKind, str]:
