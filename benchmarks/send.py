@@ -1,7 +1,8 @@
 """How fast an issue is sent, ledger included: `python benchmarks/send.py [READERS] [--connections N]`.
 
 Freezes an audience and sends to the sink on loopback with one process; prints messages a second, CPU-seconds
-per 1,000, and peak memory. Full fsync, as in production.
+per 1,000, and peak memory. Full fsync, as in production. Between the runs the same messages, made beforehand, go
+through smtplib.sendmail on one connection, with no ledger: what a plain loop in Python would do.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import datetime as dt
 import json
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -141,6 +143,29 @@ def send(path: Path) -> None:
     print(json.dumps({"counts": progress.counts, "seconds": took, "cpu": cpu, "peak_mb": peak / 1024}))
 
 
+def plainly(path: Path, port: int, count: int = 2000) -> dict[str, float]:
+    """smtplib.sendmail, one connection, messages made beforehand, nothing written down."""
+    import smtplib
+
+    from newsletter import compose
+    from newsletter.compose import Reader
+    from newsletter.folder import open_folder
+    from newsletter.models import Issue
+
+    folder = open_folder(path)
+    with folder.session() as session:
+        composer = compose.for_issue(session, folder, session.get_one(Issue, 1), NOW)
+    folder.engine.dispose()
+    reader = Reader(1, "reader1@example.org", "Reader Number 1", {"city": "Tokyo", "plan": "member"}, NOW)
+    message = composer.compose(reader, NOW)
+    with smtplib.SMTP("127.0.0.1", port, local_hostname="bench") as server:
+        server.ehlo()
+        began, cpu = time.perf_counter(), time.process_time()
+        for _ in range(count):
+            server.sendmail(message.sender, [message.recipient], message.data)
+        return {"rate": count / (time.perf_counter() - began), "cpu": 1000 * (time.process_time() - cpu) / count}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("readers", type=int, nargs="?", default=20000)
@@ -152,6 +177,8 @@ def main() -> None:
     if asked.send:
         send(asked.send)
         return
+    ours: list[tuple[float, float]] = []
+    theirs: list[tuple[float, float]] = []
     with Sink() as sink:
         for _ in range(asked.runs):
             with tempfile.TemporaryDirectory() as folder:
@@ -172,6 +199,13 @@ def main() -> None:
                     f"   {1000 * told['cpu'] / asked.readers:.3f} CPU-s per 1,000"
                     f"   {told['peak_mb']:.0f} MB   {took['octets'] / asked.readers / 1000:.1f} KB each"
                 )
+                ours.append((asked.readers / told["seconds"], 1000 * told["cpu"] / asked.readers))
+                plain = plainly(path, sink.port)
+                sink.counts()
+                theirs.append((plain["rate"], plain["cpu"]))
+    for name, runs in (("newsletter", ours), ("smtplib, no ledger", theirs)):
+        rate, cpu = (statistics.median(column) for column in zip(*runs, strict=True))
+        print(f"median, {name}: {rate:,.0f} messages/s, {cpu:.3f} CPU-s per 1,000")
 
 
 if __name__ == "__main__":
