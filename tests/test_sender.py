@@ -364,6 +364,42 @@ def test_an_issue_whose_messages_can_not_be_made_is_paused_with_the_reason_and_o
     assert {state for state, _ in states(folder).values()} == {"queued"}
 
 
+def test_a_database_that_goes_away_in_the_middle_costs_nobody_a_copy_and_gives_nobody_two(issue: Any) -> None:
+    with MailServer() as server:
+        folder = issue(server, READERS[:12], connections=1)
+        driver = folder.engine.dialect.loaded_dbapi
+
+        def gone(recipient: str) -> None:
+            if recipient != "reader05@example.org":
+                return
+            with folder.engine.begin() as connection:
+                if folder.engine.dialect.name == "postgresql":
+                    connection.exec_driver_sql(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                        " WHERE pid <> pg_backend_pid() AND datname = current_database()"
+                    )
+                else:
+                    connection.exec_driver_sql("ALTER TABLE deliveries RENAME TO away")
+
+        server.on_data = gone
+        with pytest.raises(driver.Error):
+            send(folder)
+        server.on_data = None
+        if folder.engine.dialect.name == "sqlite":
+            with folder.engine.begin() as connection:
+                connection.exec_driver_sql("ALTER TABLE away RENAME TO deliveries")
+        folder.engine.dispose()
+        send(folder, NOW + dt.timedelta(minutes=5))
+        got = Counter(m.recipient for m in server.messages)
+    assert max(got.values()) == 1
+    found = states(folder)
+    assert {state for state, _ in found.values()} <= {"sent", "uncertain"}
+    assert sum(state == "uncertain" for state, _ in found.values()) <= 1
+    assert set(got) | {f"{name}@example.org" for name, (state, _) in found.items() if state == "uncertain"} == {
+        f"{name}@example.org" for name in READERS[:12]
+    }
+
+
 def test_an_address_that_no_mail_server_could_take_fails_alone(issue: Any) -> None:
     with MailServer() as server:
         folder = issue(server, READERS[:3])

@@ -89,8 +89,10 @@ def send_for_ever(folder: Folder, clock: Callable[[], dt.datetime], asked: threa
             progress = Sender(folder, clock, show=show).run(stop=asked.is_set, forever=True)
             if progress.counts:
                 _say(", ".join(f"{count:,} {state}" for state, count in progress.counts.items()))
-        except DBAPIError as error:
-            _say(f"the database can't be used: {str(error.orig).splitlines()[0]}; tried again in 5 seconds")
+        except (DBAPIError, folder.engine.dialect.loaded_dbapi.Error) as error:
+            # The ledger speaks with the driver itself, whose complaints nobody wraps.
+            words = str(getattr(error, "orig", error)).splitlines() or [type(error).__name__]
+            _say(f"the database can't be used: {words[0]}; tried again in 5 seconds")
             folder.engine.dispose()
             asked.wait(5)
 
