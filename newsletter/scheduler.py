@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import threading
 from collections.abc import Callable
 
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -78,7 +77,6 @@ class Bell:
         self._clock = clock
         self._told = told
         self._last: str = ""
-        self._lock = threading.Lock()
         self._scheduler = BackgroundScheduler(timezone=dt.UTC)
         self._scheduler.add_job(
             self.ring,

@@ -19,6 +19,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from newsletter import compose, deliveries
 from newsletter.compose import Composer
@@ -80,7 +81,7 @@ class Sender:
         show: Callable[[Progress], None] | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self.owner = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
+        self.owner = f"{_here()}:{os.getpid()}:{os.urandom(4).hex()}"
         self.progress = Progress()
         self._folder = folder
         self._clock = clock
@@ -329,11 +330,20 @@ class Sender:
 
     def _expire_the_dead(self) -> None:
         """Whoever ran on this machine and is gone holds no batch: nobody has to wait for its lease."""
-        host = socket.gethostname()
+        host = _here()
         with self._folder.session() as session:
             dead = [owner for owner in deliveries.owners(session) if owner.startswith(f"{host}:") and not _alive(owner)]
             if dead:
                 deliveries.expire(session, dead, self._clock())
+
+
+def _here() -> str:
+    """The machine, and the set of processes that can be seen on it: two containers may share a host's name."""
+    try:
+        processes = Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        processes = 0
+    return f"{socket.gethostname()[:40]}/{processes}"
 
 
 def _alive(owner: str) -> bool:

@@ -449,6 +449,21 @@ def test_what_a_lost_sender_had_begun_is_uncertain_and_the_rest_is_taken_over(is
     )
 
 
+def test_a_dead_sender_of_this_machine_is_not_waited_for_and_one_that_only_shares_its_name_is(issue: Any) -> None:
+    with MailServer() as server:
+        folder = issue(server, READERS[:4])
+        ours = Sender(folder, lambda: NOW).owner
+        here, pid, _ = ours.split(":")
+        assert len(ours) <= 80
+        # A number that no process has: past the system's greatest.
+        for owner, sent in ((f"{here.split('/')[0]}/1:{2**22 + 1}:x", 0), (f"{here}:{2**22 + 1}:x", 4)):
+            with folder.session() as session:
+                session.execute(update(Batch).values(owner=owner, until=NOW + dt.timedelta(minutes=2)))
+            send(folder, NOW + dt.timedelta(seconds=1))
+            assert len(server.messages) == sent
+        assert pid.isdigit()
+
+
 def test_a_sender_whose_lease_was_lost_sends_nothing_that_another_has_taken(issue: Any) -> None:
     with MailServer() as server:
         folder = issue(server, READERS[:10], connections=1)
