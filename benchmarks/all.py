@@ -30,5 +30,10 @@ if __name__ == "__main__":
     run("compose.py")
     run("render_issue.py")
     run("import_subscribers.py", "100000")
+    run("sink.py", "--check")
     run("send.py", "20000", "--runs", "5")
-    run("send.py", "200000", "--runs", "1")
+    run("send.py", "--sizes", "10000,100000,1000000")
+    run("send.py", "20000", "--runs", "2", "--database", "postgresql", "--short")
+    run("send.py", "20000", "--runs", "2", "--database", "postgresql", "--senders", "2", "--short")
+    for kind in ("ed25519", "rsa"):
+        run("send.py", "10000", "--runs", "2", "--dkim", kind, "--short")

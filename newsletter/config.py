@@ -85,6 +85,25 @@ class Relay(Struct, frozen=True, forbid_unknown_fields=True):
     """The name we give in EHLO; the machine's own when empty."""
     path: str = "outbox"
     """For a maildir: the folder, from where config.toml is."""
+    priority: Count = 1
+    """Relays of a later priority are used only while none of an earlier one is well."""
+    share: Count = 1
+    """Of the messages, among the relays of one priority: two with 3 and 1 get three quarters and one quarter."""
+    per_second: Annotated[float, Meta(ge=0, le=1e6)] | None = None
+    """Messages in any second, from all senders together; 0 switches it off."""
+    per_hour: Annotated[int, Meta(ge=0, le=10**9)] | None = None
+    """Messages in any hour, likewise."""
+
+
+class Dkim(Struct, frozen=True, forbid_unknown_fields=True):
+    """A key that messages are signed with (RFC 6376): all whose sender is at this domain, or below it."""
+
+    domain: Words
+    """The d= of the signature."""
+    selector: Words
+    """The s=: where under the domain DNS has the public key, so that an old key and a new one can be there at once."""
+    key: Words
+    """A file with the private key in PEM, RSA or Ed25519; from where config.toml is."""
 
 
 class Sending(Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,6 +113,17 @@ class Sending(Struct, frozen=True, forbid_unknown_fields=True):
     """After each deferral; the last one repeats. A tenth more or less is added by chance."""
     give_up_after: str = "2 days"
     """From the first attempt; then a deferred delivery has failed."""
+
+
+class WarmUp(Struct, frozen=True, forbid_unknown_fields=True):
+    """How much a new sending domain sends a day while it earns its name: first_day, and each day so much more."""
+
+    begins: dt.date
+    first_day: Count = 200
+    growth: Annotated[float, Meta(gt=1, le=10)] = 1.5
+    """Each day as many times what the day before had."""
+    days: Annotated[int, Meta(ge=1, le=365)] = 30
+    """Afterwards there is no limit."""
 
 
 class Cadence(Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,6 +142,8 @@ class Cadence(Struct, frozen=True, forbid_unknown_fields=True):
     extra: tuple[dt.date, ...] = ()
     late: Words = "6 hours"
     """An issue that couldn't go at its time still goes within this; after it, it is held and says so."""
+    window: str = ""
+    """The hours in which messages may leave, as "08:00 to 20:00"; empty: all of them. It may go past midnight."""
 
 
 class Numbering(Struct, frozen=True, forbid_unknown_fields=True):
@@ -173,13 +205,21 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     attributes: tuple[Annotated[str, Meta(pattern="^[a-z][a-z0-9_]*$")], ...] = ()
     """What is kept about a subscriber besides address and name; each is a merge field."""
     sending: Sending = Sending()
+    warm_up: dict[str, WarmUp] = {}
+    """By the domain of a sender."""
+    dkim: tuple[Dkim, ...] = ()
+    """Without any, messages aren't signed here; the relay may do it."""
 
 
+LEAST_RATE = 1 / 86400
+"""Messages a second."""
 SUBJECT_NAMES = ("title", "volume", "number", "date", "headline")
 """What a subject may hold in braces."""
 
 _SPAN = re.compile(r"^\s*(\d+)\s*(second|minute|hour|day|week)s?\s*$")
 _BEFORE = re.compile(r"^\s*(?:(\d+)\s+days?\s+before|(same\s+day))\s+at\s+(\d{1,2}:\d{2})\s*$")
+_LABELS = re.compile(r"(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_WINDOW = re.compile(r"^\s*(\d{1,2}:\d{2})\s+to\s+(\d{1,2}:\d{2})\s*$")
 _EVERY = re.compile(r"^\s*(\d+)\s+(day|week|month)s?\s*$")
 
 
@@ -209,12 +249,34 @@ def before(text: str) -> tuple[int, dt.time]:
     return int(found[1] or 0), wall_time(found[3])
 
 
+def window(text: str) -> tuple[dt.time, dt.time]:
+    """The hours "08:00 to 20:00" as two times of day. ValueError says what would be right."""
+    if not (found := _WINDOW.match(text)) or (times := (wall_time(found[1]), wall_time(found[2])))[0] == times[1]:
+        raise ValueError(f'"{text}" is not a span of hours; write "08:00 to 20:00"')
+    return times
+
+
 def every(text: str) -> tuple[int, str]:
     """A count and "days", "weeks" or "months" from "2 weeks"."""
     found = _EVERY.match(text)
     if not found or int(found[1]) == 0:
         raise ValueError(f'"{text}" is not a rhythm; write "14 days", "2 weeks" or "1 month"')
     return int(found[1]), found[2] + "s"
+
+
+def dns_name(text: str) -> str:
+    """A name as DNS has it, of labels with dots between them: small, in IDNA's letters. ValueError if it can't be."""
+    name = text.lower()
+    if not name.isascii():
+        import idna
+
+        try:
+            name = idna.encode(text, uts46=True).decode()
+        except idna.IDNAError as error:
+            raise ValueError(f'"{text}" is not a name that DNS can have: {error}') from None
+    if not _LABELS.fullmatch(name):
+        raise ValueError(f'"{text}" is not a name that DNS can have; write letters, digits, dashes, and dots between')
+    return name
 
 
 def zone(text: str) -> ZoneInfo:
@@ -254,11 +316,28 @@ def decode(text: str, path: Path) -> Config:
     for name in names:
         if names.count(name) > 1:
             raise wrong("relays", f'two relays are called "{name}"')
+    for i, relay in enumerate(config.relays):
+        if relay.per_second and relay.per_second < LEAST_RATE:
+            raise wrong(
+                f"relays[{i}].per_second", f"{relay.per_second} is less than one message a day; 0 is none at all"
+            )
+    for domain in config.warm_up:
+        if domain not in {each.sender.rpartition("@")[2] for each in config.publications.values()}:
+            raise wrong(f"warm_up.{domain}", f"no publication's sender is at {domain}")
     for at in config.sending.retry_after:
         check("sending.retry_after", at, span)
     if not config.sending.retry_after:
         raise wrong("sending.retry_after", "at least one length of time is needed")
     check("sending.give_up_after", config.sending.give_up_after, span)
+    signing: set[tuple[str, str]] = set()
+    for i, entry in enumerate(config.dkim):
+        domain = check(f"dkim[{i}].domain", entry.domain, dns_name)
+        selector = check(f"dkim[{i}].selector", entry.selector, dns_name)
+        if "." not in domain:
+            raise wrong(f"dkim[{i}].domain", f'"{entry.domain}" is no domain of anybody; write it as "example.org"')
+        if (domain, selector) in signing:
+            raise wrong(f"dkim[{i}].selector", f'another key has the selector "{selector}" at {domain} already')
+        signing.add((domain, selector))
     for slug, publication in config.publications.items():
         key = f"publications.{slug}"
         cadence = publication.cadence
@@ -266,6 +345,8 @@ def decode(text: str, path: Path) -> Config:
         check(f"{key}.cadence.time", cadence.time, wall_time)
         check(f"{key}.cadence.zone", cadence.zone, zone)
         check(f"{key}.cadence.late", cadence.late, span)
+        if cadence.window:
+            check(f"{key}.cadence.window", cadence.window, window)
         sends = (0, wall_time(cadence.time))
         deadline = check(f"{key}.cadence.copy_deadline", cadence.copy_deadline, before)
         approve = check(f"{key}.cadence.approve_by", cadence.approve_by, before)

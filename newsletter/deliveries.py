@@ -12,17 +12,19 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, cast
 
 import msgspec
-from sqlalchemy import Engine, func, select, update
+from msgspec import Struct
+from sqlalchemy import ColumnElement, Engine, func, select, update
 from sqlalchemy.orm import Session
 
 from newsletter.compose import Reader
 from newsletter.config import Sending, span
+from newsletter.issues.states import back
 from newsletter.models import Batch, Delivery, Draft, Issue
 from newsletter.states import DeliveryState, DraftState, IssueState
 
@@ -37,8 +39,7 @@ LEASE = dt.timedelta(minutes=2)
 """How long a batch stays with a sender that is not heard of."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(Struct, frozen=True, gc=False):
     """A batch in a sender's hands."""
 
     issue: int
@@ -50,8 +51,7 @@ class Claimed:
         return self.issue, self.first
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(Struct, frozen=True, gc=False):
     """A delivery to be made now."""
 
     reader: Reader
@@ -59,8 +59,7 @@ class Due:
     first_try: dt.datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True, gc=False):
     """What became of a delivery, to be written down."""
 
     issue: int
@@ -86,8 +85,10 @@ def claim(session: Session, owner: str, now: dt.datetime) -> Claimed | None:
         .join(Issue, Issue.id == Batch.issue_id)
         .where(
             Issue.state == IssueState.sending,
+            may_leave(now),
             Batch.due <= now,
-            Batch.owner.is_(None) | (Batch.until < now),
+            # Never its own: what it has in its hands it would take a second time.
+            Batch.owner.is_(None) | ((Batch.until < now) & (Batch.owner != owner)),
         )
         .order_by(Batch.due, Batch.issue_id, Batch.first)
         .limit(1)
@@ -100,6 +101,21 @@ def claim(session: Session, owner: str, now: dt.datetime) -> Claimed | None:
     batch.owner, batch.until = owner, now + LEASE
     session.flush()
     return Claimed(batch.issue_id, batch.first, batch.last)
+
+
+def may_leave(now: dt.datetime) -> ColumnElement[bool]:
+    """An issue that nothing keeps waiting: it says why it waits, and until when."""
+    return (Issue.why == "") | (Issue.next_look <= now)
+
+
+def due_again(session: Session, issue: int, subscriber: int, at: dt.datetime, now: dt.datetime) -> None:
+    """A delivery is to be made again although its batch is not ours any more; one of an issue that is sent, too."""
+    here = (Batch.issue_id == issue) & (Batch.first <= subscriber) & (Batch.last >= subscriber)
+    session.execute(update(Batch).where(here, Batch.due.is_(None) | (Batch.due > at)).values(due=at))
+    row = session.get(Issue, issue, with_for_update=True)
+    if row is not None and row.state is IssueState.sent:
+        back(row, IssueState.sending, now)
+    session.flush()
 
 
 def doubt(session: Session, batch: Batch, why: str, now: dt.datetime) -> None:
@@ -115,6 +131,20 @@ def doubt(session: Session, batch: Batch, why: str, now: dt.datetime) -> None:
     )
 
 
+def lapse(session: Session, now: dt.datetime) -> None:
+    """Ends the leases of lost senders on issues that aren't being sent any more, as `claim` does on those that are."""
+    lost = session.scalars(
+        select(Batch)
+        .join(Issue, Issue.id == Batch.issue_id)
+        .where(Issue.state != IssueState.sending, Batch.owner.is_not(None), Batch.until < now)
+        .with_for_update(skip_locked=True, of=Batch)
+    )
+    for batch in lost:
+        doubt(session, batch, f"its sender ({batch.owner}) was lost before the relay's answer", now)
+        batch.owner = batch.until = None
+    session.flush()
+
+
 def expire(session: Session, owners: Iterable[str], now: dt.datetime) -> None:
     """Ends the leases of owners that are known to be dead, so that nobody waits for them to run out."""
     session.execute(update(Batch).where(Batch.owner.in_(list(owners))).values(until=now - dt.timedelta(seconds=1)))
@@ -125,19 +155,10 @@ def owners(session: Session) -> list[str]:
     return [owner for owner in session.scalars(select(Batch.owner).where(Batch.owner.is_not(None)).distinct()) if owner]
 
 
-def give_back(session: Session, batch: Claimed, owner: str, now: dt.datetime) -> None:
-    """Ends a claim. The batch is due again when the first of its open deliveries is; never, if it has none."""
-    mine = (Batch.issue_id == batch.issue) & (Batch.first == batch.first) & (Batch.owner == owner)
-    # Locked before it is counted: what someone queues again meanwhile is either seen here, or waits for this.
-    session.execute(select(Batch.first).where(mine).with_for_update())
-    here = (Delivery.issue_id == batch.issue) & Delivery.subscriber_id.between(batch.first, batch.last)
-    queued = session.scalar(select(func.count()).where(here, Delivery.state == DeliveryState.queued))
-    again = (
-        now
-        if queued
-        else session.scalar(select(func.min(Delivery.next_look)).where(here, Delivery.state == DeliveryState.deferred))
-    )
-    session.execute(update(Batch).where(mine).values(owner=None, until=None, due=again))
+def owned(session: Session, owner: str) -> list[Claimed]:
+    """The batches that a sender has."""
+    found = session.execute(select(Batch.issue_id, Batch.first, Batch.last).where(Batch.owner == owner))
+    return [Claimed(*row) for row in found]
 
 
 def finish(session: Session, issue: int, now: dt.datetime) -> bool:
@@ -174,6 +195,8 @@ class Ledger:
         self._pooled = engine.raw_connection()
         self._driver = cast("Any", self._pooled.dbapi_connection)
         self._cursor = self._driver.cursor()
+        self._committer = ThreadPoolExecutor(1, "commit")
+        """Waits for the disk, and holds nothing meanwhile that others need to go on."""
         here = "issue_id = ? AND subscriber_id = ?"
         among = "subscriber_id = ANY(?)" if self._postgres else "subscriber_id IN (SELECT value FROM json_each(?))"
         self._begin = self._words(
@@ -188,9 +211,28 @@ class Ledger:
         )
         self._refused = self._words(
             "UPDATE deliveries SET state = ?, since = ?, next_look = ?, reply = ?, tries = tries + 1,"
-            f" first_try = COALESCE(first_try, ?), relay = ? WHERE {here} AND state IN ('queued', 'deferred')"
+            f" first_try = COALESCE(first_try, ?), relay = ? WHERE {here} AND tries = ?"
+            " AND state IN ('queued', 'deferred')"
         )
-        self._keep = self._words(KEEP + f" WHERE {here} AND state IN ('deferred', 'uncertain')")
+        self._keep = self._words(KEEP + f" WHERE {here} AND tries = ? AND state IN ('deferred', 'uncertain')")
+        whole = "WHERE issue_id = ? AND first = ? AND owner = ?"
+        self._mine = self._words(f"SELECT 1 FROM batches {whole}" + (" FOR UPDATE" if self._postgres else ""))
+        among_these = "FROM deliveries WHERE issue_id = batches.issue_id AND subscriber_id BETWEEN first AND last"
+        self._back = self._words(
+            "UPDATE batches SET owner = NULL, until = NULL, due ="
+            f" CASE WHEN EXISTS (SELECT 1 {among_these} AND state = 'queued') THEN CAST(? AS {{moment}})"
+            f" ELSE (SELECT min(next_look) {among_these} AND state = 'deferred') END {whole}".format(
+                moment="timestamptz" if self._postgres else "text"
+            )
+        )
+        self._doubt = self._words(
+            "UPDATE deliveries SET state = 'uncertain', since = ?, reply = ?, next_look = NULL"
+            " WHERE issue_id = ? AND subscriber_id BETWEEN ? AND ? AND state = 'submitting'"
+        )
+        self._open = self._words(
+            "SELECT 1 FROM batches WHERE issue_id = ? AND (due IS NOT NULL OR owner IS NOT NULL) LIMIT 1"
+        )
+        self._going = self._words("SELECT id FROM issues WHERE state = 'sending' AND (why = '' OR next_look <= ?)")
         self._renew = self._words("UPDATE batches SET until = ? WHERE owner = ?")
         self._due = self._words(
             "SELECT d.subscriber_id, d.tries, d.first_try, s.address, s.name, s.attributes, x.reason,"
@@ -205,9 +247,18 @@ class Ledger:
             " AND state IN ('queued', 'deferred')"
         )
 
+        self._put_off = self._words(
+            f"UPDATE deliveries SET state = 'deferred', since = ?, next_look = ?, reply = ? WHERE {here}"
+            " AND state IN ('queued', 'deferred')"
+        )
+        self._warm = self._words(
+            "INSERT INTO warm_days (domain, day, begun) VALUES (?, ?, ?)"
+            " ON CONFLICT (domain, day) DO UPDATE SET begun = warm_days.begun + excluded.begun RETURNING begun"
+        )
+
     @contextmanager
-    def turn(self) -> Iterator[None]:
-        """One transaction: on disk when it is left, or nothing of it."""
+    def turn(self, meanwhile: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """One transaction: on disk when it is left, or nothing of it. `meanwhile` is done while the disk works."""
         if not self._postgres:
             self._cursor.execute("BEGIN IMMEDIATE")
         try:
@@ -215,11 +266,22 @@ class Ledger:
         except BaseException:
             self._driver.rollback()
             raise
-        self._driver.commit()
+        committed = self._committer.submit(self._driver.commit)
+        try:
+            meanwhile()
+        finally:
+            committed.result()
 
     def close(self) -> None:
         """Gives the connection back."""
+        self._committer.shutdown()
         self._cursor.close()
+        self._pooled.close()
+
+    def drop(self) -> None:
+        """Lets a connection go that is of no use any more."""
+        self._committer.shutdown()
+        self._pooled.invalidate()
         self._pooled.close()
 
     def _words(self, statement: str) -> str:
@@ -235,10 +297,41 @@ class Ledger:
         self._cursor.execute(self._renew, (self._moment(now + LEASE), owner))
         return int(self._cursor.rowcount)
 
-    def going(self) -> set[int]:
-        """The issues that are being sent: not paused, held or cancelled."""
-        self._cursor.execute("SELECT id FROM issues WHERE state = 'sending'")
+    def going(self, now: dt.datetime) -> set[int]:
+        """The issues that are being sent: not paused, held or cancelled, and nothing keeps them waiting."""
+        self._cursor.execute(self._going, (self._moment(now),))
         return {row[0] for row in self._cursor.fetchall()}
+
+    def warm(self, domain: str, day: dt.date, more: int) -> int:
+        """Counts messages of a domain in its warm-up; answers how many have begun on that day. Locked for this turn."""
+        self._cursor.execute(self._warm, (domain, day if self._postgres else day.isoformat(), more))
+        return int(self._cursor.fetchone()[0])
+
+    def put_off(self, jobs: Sequence[tuple[int, int, int, dt.datetime, str]], now: dt.datetime) -> None:
+        """Deliveries that can't be tried for a while say so: issue, subscriber, tries, until when, why."""
+        if again := [(issue, subscriber, tries) for issue, subscriber, tries, _, _ in jobs if tries]:
+            self._cursor.executemany(self._keep, again)
+        moment = self._moment(now)
+        self._cursor.executemany(
+            self._put_off,
+            [(moment, self._moment(until), why, issue, subscriber) for issue, subscriber, _, until, why in jobs],
+        )
+
+    def give_back(self, batch: Claimed, owner: str, now: dt.datetime) -> bool:
+        """Ends a claim. The batch is due again when the first of its open deliveries is; never, if it has none.
+
+        Whether the issue has batches that are due, or somebody's.
+        """
+        mine = (batch.issue, batch.first, owner)
+        # Locked before it is counted: what someone queues again meanwhile is either seen here, or waits for this.
+        self._cursor.execute(self._mine, mine)
+        if self._cursor.fetchone() is not None:
+            # There is nothing left in the open, or nobody would ever ask what became of it.
+            why = "given back without the relay's answer"
+            self._cursor.execute(self._doubt, (self._moment(now), why, batch.issue, batch.first, batch.last))
+            self._cursor.execute(self._back, (self._moment(now), *mine))
+        self._cursor.execute(self._open, (batch.issue,))
+        return self._cursor.fetchone() is not None
 
     def due(self, batch: Claimed, now: dt.datetime) -> list[Due]:
         """The deliveries of a batch to be made now; those suppressed or erased since are skipped, and said to be."""
@@ -257,14 +350,15 @@ class Ledger:
         return found
 
     def begin(
-        self, issue: int, subscribers: Sequence[int], retried: Sequence[int], relay: str, now: dt.datetime
+        self, issue: int, subscribers: Sequence[int], retried: Sequence[tuple[int, int]], relay: str, now: dt.datetime
     ) -> set[int]:
         """Marks deliveries as submitting; answers those that were still to be made. Their bodies may leave afterwards.
 
-        `retried` are those that have been tried before: what the ledger says of that is kept as an attempt.
+        `retried` are those that have been tried before, and how often: what the ledger says of that is kept as an
+        attempt.
         """
         if retried:
-            self._cursor.executemany(self._keep, [(issue, subscriber) for subscriber in retried])
+            self._cursor.executemany(self._keep, [(issue, subscriber, tries) for subscriber, tries in retried])
         moment = self._moment(now)
         among = list(subscribers) if self._postgres else json.dumps(subscribers)
         self._cursor.execute(self._begin, (moment, moment, relay, issue, among))
@@ -281,7 +375,7 @@ class Ledger:
         refused = [entry for entry in entries if not entry.begun]
         if begun:
             self._cursor.executemany(self._answered, begun)
-        if again := [(entry.issue, entry.subscriber) for entry in refused if entry.tries]:
+        if again := [(entry.issue, entry.subscriber, entry.tries) for entry in refused if entry.tries]:
             self._cursor.executemany(self._keep, again)
         if refused:
             self._cursor.executemany(
@@ -296,6 +390,7 @@ class Ledger:
                         relay,
                         entry.issue,
                         entry.subscriber,
+                        entry.tries,
                     )
                     for entry in refused
                 ],

@@ -50,7 +50,7 @@ def start(session: Session, folder: Folder, issue: Issue, now: dt.datetime) -> A
     """Freezes the audience of an approved issue; from then on senders take its deliveries.
 
     In the caller's transaction, so that two who start it make one audience. IssueMistake if it isn't approved,
-    can't be rendered, or would go to nobody: then nothing is changed.
+    can't be rendered, or would go to nobody, DkimMistake if its key can't be used: then nothing is changed.
     """
     issues.lock(session, issue)
     name = issues.name(issue)
@@ -59,6 +59,11 @@ def start(session: Session, folder: Folder, issue: Issue, now: dt.datetime) -> A
     if not render(session, folder, issue, now):
         raise IssueMistake(f"{name} can't be rendered: {issue.why}")
     _, publication = folder.publication(issue.publication)
+    if folder.config.dkim:
+        from newsletter import dkim, headers
+
+        # Before anybody is promised a copy: with a key that can't be used no message can be made.
+        dkim.signers(folder.config.dkim, folder.path, headers.wire_address(publication.sender))
     found = audience.freeze(session, issue, publication.lists, now)
     if not found.due:
         raise IssueMistake(

@@ -13,6 +13,7 @@
     ├── TemplateMistake      a template that doesn't compile, with its line and column
     ├── IssueMistake         something asked of an issue that its state doesn't allow
     ├── DeliveryMistake      something asked of a delivery that its state doesn't allow
+    ├── DkimMistake          a key that messages can't be signed with
     └── RelayMistake         a relay that can't be reached, or refuses us
 
 What a mail server answers to a message is not here: it is a value (see newsletter.smtp). Neither is a
@@ -104,6 +105,10 @@ class IssueMistake(Mistake):
 
 class DeliveryMistake(Mistake):
     """Something was asked of a delivery that its state doesn't allow."""
+
+
+class DkimMistake(Mistake):
+    """A file holds no key that messages can be signed with, or can't be made one."""
 
 
 class RelayMistake(Mistake):

@@ -65,7 +65,7 @@ class MaildirConversation:
         try:
             with (self._path / "tmp" / name).open("wb") as file:
                 file.write(f"Return-Path: <{job.message.sender}>\r\nDelivered-To: {job.message.recipient}\r\n".encode())
-                file.write(job.message.data)
+                file.writelines(job.message.parts)
                 file.flush()
                 os.fsync(file.fileno())
             (self._path / "tmp" / name).replace(self._path / "new" / name)

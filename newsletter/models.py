@@ -359,7 +359,15 @@ class Batch(Base):
     """
 
     __tablename__ = "batches"
-    __table_args__ = (Index("ix_batches_due", "due"),)
+    __table_args__ = (
+        Index("ix_batches_due", "due"),
+        Index(
+            "ix_batches_open",
+            "issue_id",
+            sqlite_where=text("due IS NOT NULL OR owner IS NOT NULL"),
+            postgresql_where=text("due IS NOT NULL OR owner IS NOT NULL"),
+        ),
+    )
     issue_id: Mapped[int] = mapped_column(ForeignKey("issues.id"), primary_key=True)
     first: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     """The least subscriber id in it."""
@@ -380,6 +388,40 @@ class RelayHealth(Base):
     since: Mapped[dt.datetime]
     failures: Mapped[int]
     next_look: Mapped[dt.datetime]
+
+
+class Allowance(Base):
+    """How far a rate is used up: the moment from which nothing is left of what was taken. Shared by all senders."""
+
+    __tablename__ = "allowances"
+    name: Mapped[str] = mapped_column(String(300), primary_key=True)
+    """What is limited: "relay office 20 a second", "domain example.org"."""
+    used_until: Mapped[dt.datetime]
+
+
+class Pace(Base):
+    """What was learned of a recipient domain that couldn't take messages as fast as they came."""
+
+    __tablename__ = "paces"
+    domain: Mapped[str] = mapped_column(String(255), primary_key=True)
+    rate: Mapped[float]
+    """Messages a second that it gets now, from all senders together."""
+    before: Mapped[float]
+    """The rate at which it first refused."""
+    why: Mapped[str] = mapped_column(Text)
+    """What it said last."""
+    since: Mapped[dt.datetime]
+    changed: Mapped[dt.datetime]
+    """When the rate was last lowered or raised."""
+
+
+class WarmDay(Base):
+    """How many messages a sending domain in its warm-up has begun on a day of its publication's zone."""
+
+    __tablename__ = "warm_days"
+    domain: Mapped[str] = mapped_column(String(255), primary_key=True)
+    day: Mapped[dt.date] = mapped_column(primary_key=True)
+    begun: Mapped[int]
 
 
 class Notice(Base):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from email.utils import format_datetime
 
+import msgspec
 from sqlalchemy import select
 
 from newsletter import headers
 from newsletter import quoted_printable as qp
 from newsletter.compose import Message
 from newsletter.config import Publication, zone
+from newsletter.errors import DkimMistake
 from newsletter.folder import Folder
 from newsletter.models import Notice
 from newsletter.pool import hand_over
@@ -31,7 +33,10 @@ def deliver(folder: Folder, now: dt.datetime) -> int:
     for notice in waiting:
         publication = folder.config.publications.get(notice.publication)
         outcomes = (
-            [hand_over(folder, _message(notice, publication, editor, now)) for editor in publication.editors]
+            [
+                hand_over(folder, _signed(folder, publication, _message(notice, publication, editor, now), now))
+                for editor in publication.editors
+            ]
             if publication
             else []
         )
@@ -44,6 +49,19 @@ def deliver(folder: Folder, now: dt.datetime) -> int:
             row.why = "; ".join(refused) if outcomes else "there are no editors in config.toml"
             row.since = now
     return went
+
+
+def _signed(folder: Folder, publication: Publication, message: Message, now: dt.datetime) -> Message:
+    """As an issue is; unsigned where the key is what an editor has to hear of."""
+    if not folder.config.dkim:
+        return message
+    from newsletter import dkim
+
+    try:
+        signers = dkim.signers(folder.config.dkim, folder.path, headers.wire_address(publication.sender))
+    except DkimMistake:
+        return message
+    return msgspec.structs.replace(message, parts=(dkim.signed(signers, message.data, int(now.timestamp())),))
 
 
 def _message(notice: Notice, publication: Publication, editor: str, now: dt.datetime) -> Message:
@@ -66,4 +84,4 @@ def _message(notice: Notice, publication: Publication, editor: str, now: dt.date
             body,
         )
     )
-    return Message(sender, recipient, data)
+    return Message(sender, recipient, (data,))

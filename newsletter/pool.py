@@ -1,24 +1,32 @@
-"""A sender's connections: opened one by one, watched together, given up where a relay is not well."""
+"""A sender's connections: opened beside the work, watched together, given up where a relay is not well."""
 
 from __future__ import annotations
 
-import datetime as dt
+import contextlib
 import os
+import queue
 import selectors
+import socket
+import threading
 import time
-from collections.abc import Callable
+from collections import Counter
 
-from newsletter import relay_health, smtp
+from newsletter import smtp
 from newsletter.compose import Message
 from newsletter.config import Relay, RelayKind
 from newsletter.errors import RelayMistake
 from newsletter.folder import Folder
 from newsletter.maildir import MaildirConversation
+from newsletter.relay_turns import RelayTurns
 from newsletter.relays import Closed, Conversation, Ended, Event, Job, Outcome, Ready, Returned
 from newsletter.smtp_login import log_in
 
 SWEEP = 5.0
 """Seconds between looks at connections that are silent."""
+IDLE = 30.0
+"""Seconds without work after which a connection is ended, before the relay does."""
+AT_ONCE = 4
+"""Logins to one relay under way at a time."""
 
 
 def open_relay(relay: Relay, folder: Folder, seconds: float) -> Conversation:
@@ -80,51 +88,93 @@ def _first_well(folder: Folder) -> Conversation:
 
 
 class Pool:
-    """The connections of one sender."""
+    """The connections of one sender. Logins are made by threads: a relay that lets us wait holds up no other."""
 
-    def __init__(self, folder: Folder, clock: Callable[[], dt.datetime]) -> None:
+    def __init__(self, folder: Folder, turns: RelayTurns) -> None:
         self.conversations: list[Conversation] = []
-        self.trouble = ""
-        """What is wrong with the relays, in words; "" when nothing is known."""
         self._folder = folder
-        self._clock = clock
+        self._turns = turns
         self._watched: dict[int, tuple[Conversation, int]] = {}
         self._selector = selectors.DefaultSelector()
-        self._swept = 0.0
+        self._swept = time.monotonic()
+        self._used: dict[Conversation, float] = {}
+        """When each had something in hand last."""
+        self._logins: Counter[str] = Counter()
+        self._let_in: queue.SimpleQueue[tuple[Relay, Conversation | RelayMistake]] = queue.SimpleQueue()
+        self._closed = False
+        self._bell, self._ring = socket.socketpair()
+        self._bell.setblocking(False)
+        self._selector.register(self._bell, selectors.EVENT_READ, None)
 
     @property
     def working(self) -> bool:
-        """Whether any connection has something in hand."""
-        return any(not conversation.idle or conversation.eager for conversation in self.conversations)
+        """Whether any connection has something in hand, or one is being made."""
+        return self._logins.total() > 0 or any(not each.idle or each.eager for each in self.conversations)
 
     def grow(self, waiting: int) -> None:
-        """Opens a connection more, one at a time, while there are jobs for it: to the first relay that is well."""
-        needed = waiting + sum(not conversation.idle for conversation in self.conversations)
-        if len(self.conversations) >= needed:
+        """Opens connections while there are jobs for them.
+
+        Slowly at first: one, and one more for each message that the relay has answered for.
+        """
+        needed = waiting - sum(each.idle for each in self.conversations) - self._logins.total()
+        if needed <= 0:
             return
-        resting = self._resting()
-        for relay in self._folder.config.relays:
-            if relay.name in resting:
-                continue
-            if sum(conversation.relay == relay.name for conversation in self.conversations) >= relay.connections:
-                return
-            try:
-                self.conversations.append(open_relay(relay, self._folder, time.monotonic()))
-            except RelayMistake as mistake:
-                self._blame(relay.name, mistake.what)
-                continue
-            if self.trouble:
-                self.trouble = ""
-                with self._folder.session() as session:
-                    relay_health.clear(session, relay.name)
-            return
+        for relay in self._turns.to_open():
+            ours = [each for each in self.conversations if each.relay == relay.name]
+            most = min(relay.connections, 1 + sum(each.served for each in ours))
+            count = min(needed, most - len(ours) - self._logins[relay.name], AT_ONCE - self._logins[relay.name])
+            for _ in range(count):
+                self._log_in(relay)
+                needed -= 1
+
+    def _log_in(self, relay: Relay) -> None:
+        self._logins[relay.name] += 1
+        if relay.kind is RelayKind.maildir:
+            self._open(relay)
+        else:
+            threading.Thread(target=self._open, args=(relay,), daemon=True, name=f"login {relay.name}").start()
+
+    def _open(self, relay: Relay) -> None:
+        made: Conversation | RelayMistake
+        try:
+            made = open_relay(relay, self._folder, time.monotonic())
+        except RelayMistake as mistake:
+            made = mistake
+        self._let_in.put((relay, made))
+        if self._closed:
+            self._turn_away()
+        with contextlib.suppress(OSError):
+            self._ring.send(b"!")
+
+    def _turn_away(self) -> None:
+        """Ends the connections that came too late."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                _, made = self._let_in.get_nowait()
+                if not isinstance(made, RelayMistake):
+                    made.quit()
+
+    def _welcome(self) -> None:
+        """Takes over the connections that were made meanwhile."""
+        with contextlib.suppress(BlockingIOError):
+            self._bell.recv(4096)
+        with contextlib.suppress(queue.Empty):
+            while True:
+                relay, made = self._let_in.get_nowait()
+                self._logins[relay.name] -= 1
+                if isinstance(made, RelayMistake):
+                    self._turns.blame(relay.name, made.what)
+                    continue
+                self.conversations.append(made)
+                self._used[made] = time.monotonic()
+                self._turns.connected(relay.name, 1)
 
     def lost(self, conversation: Conversation, fault: str) -> None:
         """Forgets a connection that has ended. The relay is left alone for a while if it never served on it."""
         self._forget(conversation)
         if fault and not conversation.served:
             # One that has served broke off in the middle: that is a connection's fate. This one never began.
-            self._blame(conversation.relay, fault)
+            self._turns.blame(conversation.relay, fault)
 
     def drop(self, conversation: Conversation, why: str) -> list[Ended]:
         """Ends a connection at once; what its jobs have come to."""
@@ -134,22 +184,35 @@ class Pool:
 
     def wait(self, seconds: float) -> list[tuple[Conversation, list[Event]]]:
         """What has happened, having waited until something has."""
-        if any(conversation.eager for conversation in self.conversations):
+        if any(conversation.eager for conversation in self.conversations) or not self._let_in.empty():
             seconds = 0.0
         for conversation in self.conversations:
             self._watch(conversation)
-        if self._watched:
-            awake = [key.data for key, _ in self._selector.select(seconds)]
-        else:
-            time.sleep(seconds)
-            awake = []
+        awake = [key.data for key, _ in self._selector.select(seconds)]
+        if None in awake:
+            awake.remove(None)
+            self._welcome()
         moment = time.monotonic()
         if moment - self._swept > SWEEP:
             self._swept = moment
             awake = list(self.conversations)
+            self._end_the_idle(moment)
         else:
             awake += [each for each in self.conversations if each.eager and each not in awake]
-        return [(conversation, conversation.events(moment)) for conversation in awake]
+        happened = []
+        for conversation in awake:
+            if events := conversation.events(moment):
+                self._turns.heard(conversation.relay, moment, served=conversation.served > 0)
+                happened.append((conversation, events))
+        return happened
+
+    def _end_the_idle(self, moment: float) -> None:
+        for conversation in list(self.conversations):
+            if not conversation.idle or conversation.eager:
+                self._used[conversation] = moment
+            elif moment - self._used[conversation] > IDLE:
+                conversation.quit()
+                self._forget(conversation)
 
     def hang_up(self) -> None:
         """Ends all connections, politely where they are idle."""
@@ -161,18 +224,11 @@ class Pool:
         """Ends everything, at once."""
         for conversation in list(self.conversations):
             self.drop(conversation, "the sender stopped")
+        self._closed = True
+        self._turn_away()
         self._selector.close()
-
-    def _resting(self) -> set[str]:
-        if not self.trouble:
-            return set()
-        with self._folder.reading() as session:
-            return relay_health.resting(session, self._clock())
-
-    def _blame(self, relay: str, why: str) -> None:
-        with self._folder.session() as session:
-            until = relay_health.blame(session, relay, why, self._clock())
-        self.trouble = f"relay {relay}: {why}; tried again at {until:%H:%M:%S} UTC"
+        self._bell.close()
+        self._ring.close()
 
     def _watch(self, conversation: Conversation) -> None:
         number = conversation.fileno()
@@ -198,3 +254,5 @@ class Pool:
                 self._selector.unregister(number)
         if conversation in self.conversations:
             self.conversations.remove(conversation)
+            self._used.pop(conversation, None)
+            self._turns.connected(conversation.relay, -1)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from newsletter.models import RelayHealth
@@ -13,15 +14,20 @@ FIRST, LONGEST = dt.timedelta(seconds=5), dt.timedelta(minutes=10)
 
 
 def blame(session: Session, relay: str, why: str, now: dt.datetime) -> dt.datetime:
-    """Leaves a relay alone for a while: five seconds at first, doubled each time, ten minutes at most."""
-    row = session.get(RelayHealth, relay)
-    if row is None:
-        row = RelayHealth(relay=relay, why=why, since=now, failures=0, next_look=now)
-        session.add(row)
-    row.why, row.failures = why, row.failures + 1
-    row.next_look = now + min(LONGEST, FIRST * 2 ** min(row.failures - 1, 12))
-    session.flush()
-    return row.next_look
+    """Leaves a relay alone for a while: five seconds at first, doubled each time, ten minutes at most.
+
+    Several senders may find out at once: it is written in one statement, and the row is theirs one after the other.
+    """
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    failures = session.scalar(
+        insert(RelayHealth)
+        .values(relay=relay, why=why, since=now, failures=1, next_look=now)
+        .on_conflict_do_update(index_elements=["relay"], set_={"failures": RelayHealth.failures + 1, "why": why})
+        .returning(RelayHealth.failures)
+    )
+    next_look: dt.datetime = now + min(LONGEST, FIRST * 2 ** min((failures or 1) - 1, 12))
+    session.execute(update(RelayHealth).where(RelayHealth.relay == relay).values(next_look=next_look))
+    return next_look
 
 
 def clear(session: Session, relay: str) -> None:
@@ -29,6 +35,6 @@ def clear(session: Session, relay: str) -> None:
     session.execute(delete(RelayHealth).where(RelayHealth.relay == relay))
 
 
-def resting(session: Session, now: dt.datetime) -> set[str]:
-    """The relays that are left alone now."""
-    return set(session.scalars(select(RelayHealth.relay).where(RelayHealth.next_look > now)))
+def known(session: Session) -> dict[str, tuple[dt.datetime, str]]:
+    """The relays that something is known against: until when each is left alone, and why."""
+    return {row.relay: (row.next_look, row.why) for row in session.scalars(select(RelayHealth))}

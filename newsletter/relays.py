@@ -5,17 +5,18 @@ smtp speaks with a mail server, maildir writes into a folder; the sender knows o
 
 from __future__ import annotations
 
+import datetime as dt
 import re
-from dataclasses import dataclass, field
 from typing import Protocol
 
-from newsletter.compose import Message
+from msgspec import Struct
+
+from newsletter.compose import Message, Reader
 
 _ENHANCED = re.compile(r"[245]\.\d{1,3}\.\d{1,3}\b")
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True, gc=False):
     """A server's words: a code of three digits (RFC 5321 §4.2) and its text, lines joined by a space."""
 
     code: int
@@ -31,46 +32,49 @@ class Reply:
         return f"{self.code} {self.text}".strip()
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(Struct, frozen=True, gc=False):
     """The relay took responsibility: a 2xx after the final dot."""
 
     reply: str
 
 
-@dataclass(frozen=True, slots=True)
-class Deferred:
+class Deferred(Struct, frozen=True, gc=False):
     """Not now: a 4xx, or the connection was lost before the final dot had left."""
 
     reply: str
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True, gc=False):
     """No: a 5xx about this recipient or this message."""
 
     reply: str
 
 
-@dataclass(frozen=True, slots=True)
-class Uncertain:
+class Uncertain(Struct, frozen=True, gc=False):
     """The final dot left and no answer came."""
 
     reply: str
 
 
-@dataclass(frozen=True, slots=True)
-class Returned:
+class Returned(Struct, frozen=True, gc=False):
     """Not begun, through no fault of its own: the connection ended before its turn. Nothing is to be recorded."""
 
     reply: str
 
 
+def about_the_sender(refusal: str) -> bool:
+    """Whether a refusal (5xx) is about who sends, not about this reader: policy or security (5.7.x), or 554 alone."""
+    code, _, rest = refusal.partition(" ")
+    enhanced = _ENHANCED.match(rest)
+    if enhanced is not None:
+        return enhanced[0].startswith("5.7.")
+    return code in {"530", "535", "554"}
+
+
 Outcome = Sent | Deferred | Refused | Uncertain | Returned
 
 
-@dataclass(slots=True)
-class Job:
+class Job(Struct, eq=False, gc=False):
     """One delivery in a sender's hands."""
 
     issue: int
@@ -78,27 +82,27 @@ class Job:
     batch: tuple[int, int]
     tries: int
     message: Message | None = None
-    begun: bool = field(default=False)
+    reader: Reader | None = None
+    """Whom it is for; None for what no ledger knows of."""
+    first_try: dt.datetime | None = None
+    begun: bool = False
     """Whether the ledger says `submitting`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(Struct, frozen=True, gc=False):
     """The relay waits for this message (354). It must not have it before the ledger says so."""
 
     job: Job
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True, gc=False):
     """What became of a job."""
 
     job: Job
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(Struct, frozen=True, gc=False):
     """The conversation is over. `fault` is what the relay did wrong, "" where it ended as it may."""
 
     fault: str

@@ -355,6 +355,7 @@ def _going(session: Session, issue: Issue, now: dt.datetime) -> Going:
         senders=senders,
         forsaken=issue.state is IssueState.sending
         and not senders
+        and not issue.why
         and next_look is not None
         and now - max(next_look, issue.since) > PATIENCE,
     )

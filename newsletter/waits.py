@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, and_, case, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from newsletter import issues
-from newsletter.models import Delivery, Issue, List, Notice, RelayHealth, Subscription
+from newsletter.models import Delivery, Issue, List, Notice, Pace, RelayHealth, Subscription
 from newsletter.states import DeliveryState, IssueState, NoticeState, SubscriptionState
 
 PATIENCE = dt.timedelta(minutes=1)
@@ -22,13 +22,15 @@ class Waits(enum.Enum):
     """What it is that waits."""
 
     issue = "issue"
-    """Held or paused, or reopened and not assembled again."""
+    """Held or paused, reopened and not assembled again, or being sent and waiting for its hours or the next day."""
     deferred = "deferred"
     """Deliveries that will be tried again."""
     uncertain = "uncertain"
     """Deliveries of which nobody knows whether they arrived."""
     relay = "relay"
     """One that failed and is left alone for a while."""
+    pace = "pace"
+    """A recipient domain that asked for less: its readers' copies go as fast as it takes them."""
     subscription = "subscription"
     """Asked for, not yet confirmed."""
     notice = "notice"
@@ -41,7 +43,7 @@ class Wait:
 
     kind: Waits
     label: str
-    """The issue's, as on the command line, or the relay's name; "" for what belongs to neither."""
+    """The issue's, as on the command line, or the relay's or the domain's name; "" for what belongs to none."""
     state: str
     """The word of the state that it is in."""
     count: int
@@ -62,14 +64,33 @@ def relays(session: Session, names: Sequence[str]) -> list[Wait]:
     return [Wait(Waits.relay, row.relay, "deferred", 1, row.since, row.since, row.why, row.next_look) for row in found]
 
 
+def paces(session: Session) -> list[Wait]:
+    """The recipient domains that are paced, the slowest first. They are all publications' alike."""
+    found = session.scalars(select(Pace).order_by(Pace.rate, Pace.domain))
+    return [
+        Wait(
+            Waits.pace,
+            row.domain,
+            "deferred",
+            1,
+            row.since,
+            row.since,
+            f"it gets {row.rate:.1f} messages a second: {row.why}",
+            None,
+        )
+        for row in found
+    ]
+
+
 def stopped(session: Session, slug: str) -> list[Wait]:
-    """Issues that are held, paused, or reopened and not assembled again."""
+    """Issues that are held, paused, reopened and not assembled again, or sent on later."""
     found = session.scalars(
         select(Issue)
         .where(
             Issue.publication == slug,
             Issue.state.in_((IssueState.held, IssueState.paused))
-            | and_(Issue.state == IssueState.open, Issue.next_look.is_(None)),
+            | and_(Issue.state == IssueState.open, Issue.next_look.is_(None))
+            | and_(Issue.state == IssueState.sending, Issue.why != ""),
         )
         .order_by(Issue.slot)
     )
@@ -135,7 +156,7 @@ def _by_words(session: Session, found: Sequence[Issue], which: ColumnElement[boo
             if number != issue.id:
                 continue
             made = Wait(kind, label(issue), kind.value, count, since, until, said, next_look)
-            key = _codes(beginning)
+            key = codes(beginning)
             merged[key] = _together(merged[key], made) if key in merged else made
         waiting += sorted(merged.values(), key=lambda wait: -wait.count)
     return waiting
@@ -152,7 +173,7 @@ def _together(one: Wait, other: Wait) -> Wait:
     )
 
 
-def _codes(beginning: str) -> str:
+def codes(beginning: str) -> str:
     """What replies of a kind have in common: "421 4.7.28" of "421 4.7.28"; "451" of "451 <ann@e"."""
     if not beginning[:3].isdecimal():
         return beginning

@@ -62,7 +62,9 @@ def make_sent(issue: Any) -> Any:  # noqa: F811
         server.refuse["reader01@example.org"] = "550 5.1.1 =no such user"
         server.drop_after_dot |= {"reader02@example.org", "reader03@example.org"}
         folder: Folder = issue(server, READERS[:6])
-        send(folder, NOW)
+        # A relay that breaks off is left alone for some seconds.
+        for seconds in (0, 6, 20):
+            send(folder, NOW + dt.timedelta(seconds=seconds))
         server.refuse.clear()
         return folder
 

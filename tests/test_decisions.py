@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from conftest import NOW
 from mailserver import MailServer
-from sqlalchemy import Engine, event, select, update
+from sqlalchemy import Engine, select, update
 from test_sender import READERS, issue, issue_state, send, states  # noqa: F401 - issue is a fixture
 
 from newsletter import audience, decisions, deliveries, delivery_log, subscribers, suppressions
@@ -319,15 +319,26 @@ def test_what_is_queued_again_while_its_batch_is_given_back_is_not_forgotten(sen
             )  # fmt: skip
         person = threading.Thread(target=decide, args=(folder, decisions.retry, FAILED))
 
-        def between(_: Any, __: Any, statement: str, *___: Any) -> None:
-            # Right after the sender has counted what is still queued in its batch.
-            if "count(*)" in statement and "deliveries" in statement and person.ident is None:
-                person.start()
-                until_done_or_waiting(person, folder.engine)
+        class Between:
+            """The ledger's cursor; right after the sender has looked at its batch, someone decides."""
 
-        event.listen(folder.engine, "after_cursor_execute", between)
-        with folder.session() as session:
-            deliveries.give_back(session, claimed, "here:1:x", LATER)
+            def __init__(self, cursor: Any) -> None:
+                self.cursor = cursor
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self.cursor, name)
+
+            def execute(self, statement: str, values: Any) -> None:
+                self.cursor.execute(statement, values)
+                if "FROM batches" in statement and person.ident is None:
+                    person.start()
+                    until_done_or_waiting(person, folder.engine)
+
+        ledger = deliveries.Ledger(folder.engine)
+        ledger._cursor = Between(ledger._cursor)
+        with ledger.turn():
+            ledger.give_back(claimed, "here:1:x", LATER)
+        ledger.close()
         person.join()
         send(folder, LATER)
         assert [m.recipient for m in server.messages] == [f"{FAILED}@example.org"]

@@ -15,6 +15,7 @@ from sqlalchemy import func, select, update
 
 from newsletter import audience, deliveries
 from newsletter.config import Sending, span
+from newsletter.deliveries import Ledger
 from newsletter.errors import IssueMistake, ListMistake
 from newsletter.folder import Folder
 from newsletter.models import Batch, Delivery, Issue, Subscriber
@@ -143,15 +144,63 @@ def test_a_batch_given_back_is_due_when_the_first_of_its_open_deliveries_is(froz
                 .values(state=DeliveryState.deferred, next_look=NOW + dt.timedelta(minutes=minutes))
             )
         session.execute(update(Delivery).where(Delivery.subscriber_id.in_(rest)).values(state=DeliveryState.sent))
-        deliveries.give_back(session, claimed, "host:1:x", NOW)
+    ledger = Ledger(folder.engine)
+    with ledger.turn():
+        assert ledger.give_back(claimed, "host:1:x", NOW), "there is something left to do"
+    with folder.session() as session:
         assert session.scalars(select(Batch)).one().due == NOW + dt.timedelta(minutes=10)
         assert not deliveries.finish(session, claimed.issue, NOW)
         session.execute(update(Delivery).values(state=DeliveryState.failed, next_look=None))
-        deliveries.give_back(
-            session, deliveries.claim(session, "host:1:x", NOW + dt.timedelta(hours=1)), "host:1:x", NOW
-        )  # type: ignore[arg-type]
+        claimed = deliveries.claim(session, "host:1:x", NOW + dt.timedelta(hours=1))
+        assert claimed is not None
+    with ledger.turn():
+        assert not ledger.give_back(claimed, "host:1:x", NOW)
+    ledger.close()
+    with folder.session() as session:
         assert session.scalars(select(Batch)).one().due is None
         assert deliveries.finish(session, claimed.issue, NOW)
+
+
+def test_a_batch_is_given_back_by_whoever_has_it_and_nobody_else(frozen: Any) -> None:
+    folder = frozen(2)
+    with folder.session() as session:
+        claimed = deliveries.claim(session, "new:1:x", NOW)
+        assert claimed is not None
+        session.execute(update(Delivery).values(state=DeliveryState.submitting))
+    ledger = Ledger(folder.engine)
+    with ledger.turn():
+        ledger.give_back(claimed, "old:1:x", NOW)
+    with folder.session() as session:
+        assert session.scalars(select(Batch)).one().owner == "new:1:x"
+        assert deliveries.tally(session, claimed.issue) == {DeliveryState.submitting: 2}
+    with ledger.turn():
+        ledger.give_back(claimed, "new:1:x", NOW)
+    ledger.close()
+    with folder.session() as session:
+        assert deliveries.tally(session, claimed.issue) == {DeliveryState.uncertain: 2}
+
+
+def test_a_sender_never_takes_its_own_batch_again_however_late_its_clock_is(frozen: Any) -> None:
+    folder = frozen(2)
+    with folder.session() as session:
+        assert deliveries.claim(session, "here:1:x", NOW) is not None
+        assert deliveries.claim(session, "here:1:x", NOW + dt.timedelta(hours=1)) is None
+        assert deliveries.claim(session, "there:1:x", NOW + dt.timedelta(hours=1)) is not None
+
+
+def test_what_a_lost_sender_had_begun_of_a_cancelled_issue_is_uncertain_too(frozen: Any) -> None:
+    folder = frozen(2)
+    with folder.session() as session:
+        assert deliveries.claim(session, "here:1:x", NOW) is not None
+        session.execute(update(Delivery).values(state=DeliveryState.submitting))
+        session.scalars(select(Issue)).one().state = IssueState.cancelled
+        session.flush()
+        deliveries.lapse(session, NOW + dt.timedelta(minutes=1))
+        assert session.scalars(select(Batch)).one().owner == "here:1:x"
+        deliveries.lapse(session, NOW + dt.timedelta(minutes=3))
+        batch = session.scalars(select(Batch)).one()
+        assert batch.owner is None
+        assert deliveries.tally(session, batch.issue_id) == {DeliveryState.uncertain: 2}
 
 
 @given(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from conftest import NOW
 from mailserver import MailServer
-from sqlalchemy import select, update
+from sqlalchemy import create_engine, select, update
 
 from newsletter import audience
 from newsletter.folder import Folder
@@ -364,31 +364,59 @@ def test_an_issue_whose_messages_can_not_be_made_is_paused_with_the_reason_and_o
     assert {state for state, _ in states(folder).values()} == {"queued"}
 
 
-def test_a_database_that_goes_away_in_the_middle_costs_nobody_a_copy_and_gives_nobody_two(issue: Any) -> None:
+def away(folder: Folder, *, back: bool = False) -> None:
+    """Takes the ledger away from whoever uses it; gives it back."""
+    if folder.engine.dialect.name == "sqlite":
+        old, new = ("gone", "deliveries") if back else ("deliveries", "gone")
+        with folder.engine.begin() as connection:
+            connection.exec_driver_sql(f"ALTER TABLE {old} RENAME TO {new}")
+        return
+    name = folder.engine.url.database
+    beside = create_engine(folder.engine.url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    with beside.connect() as connection:
+        connection.exec_driver_sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS {'true' if back else 'false'}")
+        connection.exec_driver_sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+    beside.dispose()
+
+
+def test_a_database_that_goes_away_in_the_middle_is_waited_for_and_every_answer_is_written_down(issue: Any) -> None:
+    told: list[str] = []
+    with MailServer() as server:
+        folder = issue(server, READERS[:12], connections=3)
+        waited: list[float] = []
+
+        def wait(seconds: float) -> None:
+            waited.append(seconds)
+            if len(waited) == 3:
+                away(folder, back=True)
+
+        server.on_data = lambda recipient: away(folder) if recipient == "reader05@example.org" else None
+        sender = Sender(
+            folder, lambda: NOW, show=lambda progress: told.append(progress.trouble), chance=lambda: 0.5, wait=wait
+        )
+        sender.run(stop=lambda: False)
+        again = Sender(folder, lambda: NOW + dt.timedelta(minutes=5))
+        again.run(stop=lambda: False)
+        got = Counter(m.recipient for m in server.messages)
+    assert set(got.values()) == {1}
+    assert len(got) == 12
+    assert {state for state, _ in states(folder).values()} == {"sent"}
+    assert waited
+    assert any("the database can't be used" in words for words in told)
+    assert told[-1] == ""
+
+
+def test_a_sender_told_to_stop_while_the_database_is_away_leaves_at_most_one_a_connection_uncertain(issue: Any) -> None:
     with MailServer() as server:
         folder = issue(server, READERS[:12], connections=1)
         driver = folder.engine.dialect.loaded_dbapi
-
-        def gone(recipient: str) -> None:
-            if recipient != "reader05@example.org":
-                return
-            with folder.engine.begin() as connection:
-                if folder.engine.dialect.name == "postgresql":
-                    connection.exec_driver_sql(
-                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                        " WHERE pid <> pg_backend_pid() AND datname = current_database()"
-                    )
-                else:
-                    connection.exec_driver_sql("ALTER TABLE deliveries RENAME TO away")
-
-        server.on_data = gone
+        stopping: list[bool] = []
+        server.on_data = lambda recipient: away(folder) if recipient == "reader05@example.org" else None
+        sender = Sender(folder, lambda: NOW, wait=lambda _: stopping.append(True))
         with pytest.raises(driver.Error):
-            send(folder)
+            sender.run(stop=lambda: bool(stopping))
         server.on_data = None
-        if folder.engine.dialect.name == "sqlite":
-            with folder.engine.begin() as connection:
-                connection.exec_driver_sql("ALTER TABLE away RENAME TO deliveries")
-        folder.engine.dispose()
+        away(folder, back=True)
         send(folder, NOW + dt.timedelta(minutes=5))
         got = Counter(m.recipient for m in server.messages)
     assert max(got.values()) == 1

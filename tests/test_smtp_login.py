@@ -91,7 +91,7 @@ def test_a_relay_with_a_good_certificate_takes_messages_encrypted(
     with listening(keeps, security, certificate("localhost")) as port:
         settings = msgspec.structs.replace(lite_folder.config, relays=(relay(port, security, ca_file="ca.pem"),))
         outcome = hand_over(
-            Folder(tmp_path, settings, lite_folder.engine), Message("a@example.org", "b@example.org", LARGE)
+            Folder(tmp_path, settings, lite_folder.engine), Message("a@example.org", "b@example.org", (LARGE,))
         )
     assert outcome == Sent("250 2.0.0 kept")
     assert keeps.messages == [("b@example.org", LARGE)]
@@ -142,7 +142,8 @@ def test_a_missing_password_is_said_before_the_relay_is_asked(
     )
     with pytest.raises(RelayMistake, match="the environment has no RELAY_PASSWORD"):
         hand_over(
-            Folder(lite_folder.path, settings, lite_folder.engine), Message("a@example.org", "b@example.org", b"x\r\n")
+            Folder(lite_folder.path, settings, lite_folder.engine),
+            Message("a@example.org", "b@example.org", (b"x\r\n",)),
         )
 
 
@@ -178,6 +179,6 @@ def test_a_file_of_certificates_that_is_not_there_is_a_sentence(tmp_path: Path) 
 
 
 def test_a_message_that_no_ledger_knows_of_goes_into_a_maildir_too(lite_folder: Folder) -> None:
-    outcome = hand_over(lite_folder, Message("a+x@example.org", "b@example.org", b"Subject: x\r\n\r\nText\r\n"))
+    outcome = hand_over(lite_folder, Message("a+x@example.org", "b@example.org", (b"Subject: x\r\n\r\nText\r\n",)))
     assert isinstance(outcome, Sent)
     assert len(list((lite_folder.path / "outbox" / "new").iterdir())) == 1

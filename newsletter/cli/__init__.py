@@ -22,6 +22,7 @@ COMMANDS = {
     "subscriber": ("subscriber", "Subscribers: add, list, import, export, unsubscribe, erase."),
     "delivery": ("delivery", "The log of deliveries: list, show, retry, resolve, export."),
     "calendar": ("calendar", "The next issues: deadline, send time, number."),
+    "doctor": ("doctor", "Is this fit to send? Machine, database, relays, keys; dkim-key."),
     "db": ("db", "The database: upgrade, check, backup."),
 }
 

@@ -41,7 +41,7 @@ def preview(which: str, reader: str | None, output: Path | None, publication: st
     place = output or folder.path / "preview" / made.name.replace("Vol ", "").replace(" No ", ".")
     files = previews.write(folder, made, place)
     click.echo(f"{made.name}: {made.subject}")
-    click.echo(f"HTML {len(made.html.encode()) / 1000:.0f} KB, whole message {len(made.message.data) / 1000:.0f} KB")
+    click.echo(f"HTML {len(made.html.encode()) / 1000:.0f} KB, whole message {made.message.size / 1000:.0f} KB")
     for file in files:
         click.echo(str(file))
 
@@ -59,38 +59,44 @@ def test(which: str, addresses: tuple[str, ...], reader: str | None, publication
     newsletter issue test next me@example.org
     newsletter issue test 2.21 me@example.org --as ada@example.org
     """
-    import dataclasses
     from email.utils import make_msgid
 
+    import msgspec
+
     from newsletter import addresses as known
-    from newsletter import headers
+    from newsletter import dkim, headers
     from newsletter import preview as previews
     from newsletter.errors import RelayMistake
     from newsletter.pool import hand_over
     from newsletter.relays import Sent
 
     folder = here()
-    slug, _ = folder.publication(publication)
+    slug, settings = folder.publication(publication)
+    signers = dkim.signers(folder.config.dkim, folder.path, headers.wire_address(settings.sender))
     wanted = [known.checked(address).address for address in addresses]
     made = previews.preview(folder, slug, which, now, reader=reader)
     for address in wanted:
         recipient = headers.wire_address(address)
         domain = made.message.sender.rpartition("@")[2]
         data = _retitled(made.message.data, recipient, f"[Test] {made.subject}", make_msgid("test", domain))
-        outcome = hand_over(folder, dataclasses.replace(made.message, recipient=recipient, data=data))
+        data = dkim.signed(signers, data, int(now.timestamp()))
+        outcome = hand_over(folder, msgspec.structs.replace(made.message, recipient=recipient, parts=(data,)))
         if not isinstance(outcome, Sent):
             raise RelayMistake(f"the relay doesn't take the test to {address}: {outcome.reply}")
         click.echo(f"A relay took the test of {made.name} to {address}: {outcome.reply}")
 
 
 def _retitled(data: bytes, recipient: str, subject: str, number: str) -> bytes:
-    """The message with To and Subject of its own, and a Message-ID, so that no second test is taken for a copy."""
+    """The message with To and Subject of its own, and a Message-ID, so that no second test is taken for a copy.
+
+    Unsigned: the signatures were of what it was before.
+    """
     import re
 
     from newsletter import headers
 
     head, _, body = data.partition(b"\r\n\r\n")
-    own = (b"to", b"subject", b"message-id")
+    own = (b"to", b"subject", b"message-id", b"dkim-signature")
     kept = [line for line in re.split(rb"\r\n(?![ \t])", head) if line.split(b":")[0].lower() not in own]
     fresh = (
         headers.mailbox("To", "", recipient) + headers.words("Subject", subject) + headers.token("Message-ID", number)

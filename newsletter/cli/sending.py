@@ -1,14 +1,13 @@
-"""A sender at work, as a person sees it: a bar while it goes on, and a table by domain afterwards."""
+"""Sending, as a person sees it: a line with a bar while it goes on, and tables of who said what."""
 
 from __future__ import annotations
 
 import datetime as dt
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -18,28 +17,24 @@ from rich.table import Table
 from rich.text import Text
 
 from newsletter.cli.common import SHAPES, length, plural, table
-from newsletter.states import DeliveryState
+from newsletter.figures import Pace
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
+    from newsletter.figures import Domain
     from newsletter.models import Issue
     from newsletter.sender import Progress
 
 NARROW = 90
 """Columns under which the last column of a table is left out."""
 ENDED = ("sent", "failed", "uncertain", "skipped")
-WINDOW = 10.0
-"""Seconds that the rate is taken from."""
-ENOUGH, LONG_ENOUGH = 20, 1.0
-"""Messages, and seconds, before a rate is said."""
 AGAIN = 0.1
 """Seconds between two drawings."""
 SHORTEST, LONGEST = 8, 40
-"""Columns of the bar; where there are fewer it is left out."""
-LARGEST = 5
-"""Domains that the table names."""
+"""Columns of the bar; where there are fewer it has a line of its own."""
+GAP, SLIMMEST, SAID = 3, 16, 22
+"""Columns between two columns of a table, and the least that a domain and what it said get."""
 TROUBLE = ("deferred", "failed", "uncertain")
 
 
@@ -49,15 +44,15 @@ def coloured(count: int, word: str) -> Text:
 
 
 def rate_of(rate: float | None) -> str:
-    """A rate: "5,310/s", "0.4/s"; "…" while there are too few samples."""
+    """A rate: "5,310/s", "0.4/s"; "—" while there are too few samples."""
     if rate is None:
-        return "…"
+        return "—"
     return f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"
 
 
 def left_of(seconds: float | None) -> str:
-    """A length of time to come: "1 s", "2 min 5 s"; "…" while it can't be told."""
-    return "…" if seconds is None else length(dt.timedelta(seconds=max(1.0, seconds)))
+    """A length of time to come: "1 s", "2 min 5 s"; "—" while it can't be told."""
+    return "—" if seconds is None else length(dt.timedelta(seconds=max(1.0, seconds)))
 
 
 def bar(due: int, done: int, *, width: int | None = None, colour: str = "blue") -> ProgressBar:
@@ -72,7 +67,49 @@ def bar(due: int, done: int, *, width: int | None = None, colour: str = "blue") 
     )
 
 
-# ---- while it goes on
+def pace_of(rate: float | None, left: float | None) -> Text:
+    """How fast, and how much longer: "20/s   2 min 44 s left"."""
+    return Text("—/s" if rate is None else rate_of(rate)).append(f"   {left_of(left)} left", "bright_black")
+
+
+def line(state: str, name: Text, due: int, done: int, tail: Text, width: int) -> RenderableType:
+    """What is being sent, on one line: shape, name, bar, how many of how many, and `tail`. It never wraps.
+
+    Where there is no room for the bar it stands below.
+    """
+    shape, colour = SHAPES[state]
+    called = Text.assemble((shape, colour), "   ", name, "   ")
+    figures = Text(f"{done:,} of {due:,}   ").append_text(tail)
+    # The widest figures that may come: the bar doesn't grow and shrink with them, and nothing wraps.
+    widest = max(tail.cell_len, len("99,999/s   59 min 59 s left"))
+    size = width - called.cell_len - 3 - 2 * len(f"{due:,}") - len(" of    ") - widest
+    made = Table.grid(padding=0)
+    if size >= SHORTEST:
+        made.add_row(called, bar(due, done, width=min(size, LONGEST)), "   ", figures)
+        return made
+    front = next(
+        each
+        for each in (called, Text.assemble((shape, colour), " ", name, "   "), Text.assemble((shape, colour), " "))
+        if each.cell_len + figures.cell_len <= width or each.cell_len == 2
+    )
+    front.append_text(figures).truncate(width, overflow="ellipsis")
+    return Group(front, Padding(bar(due, done, width=max(SHORTEST, width - 8)), (0, 4, 0, 4)))
+
+
+def troubles(counts: dict[str, int], width: int) -> Text:
+    """What didn't go as it should: shape, count, word of each, as many as there is room for; empty where all did."""
+    made = Text()
+    for word in (*TROUBLE, "skipped"):
+        if counts.get(word):
+            gap, (shape, colour) = "   " if made else "", SHAPES[word]
+            said = Text.assemble(gap, (f"{shape} {counts[word]:,} {word}", colour))
+            if made.cell_len + said.cell_len > width:
+                break
+            made.append_text(said)
+    return made
+
+
+# ---- a sender of our own, while it goes on
 
 
 @dataclass(slots=True)
@@ -83,7 +120,7 @@ class _Shown:
     done_before: int
     clock: Callable[[], float]
     began: float
-    samples: deque[tuple[float, int]]
+    pace: Pace
     counts: dict[str, int]
     trouble: str = ""
     over: bool = False
@@ -94,23 +131,7 @@ class _Shown:
 
     def hear(self, progress: Progress) -> None:
         self.counts, self.trouble = dict(progress.counts), progress.trouble
-        moment = self.clock()
-        self.samples.append((moment, self.done))
-        while len(self.samples) > 2 and moment - self.samples[1][0] >= WINDOW:
-            self.samples.popleft()
-
-    @property
-    def rate(self) -> float | None:
-        (first, before), (last, after) = self.samples[0], self.samples[-1]
-        if after - before < ENOUGH or last - first < LONG_ENOUGH:
-            return None
-        return (after - before) / (last - first)
-
-    @property
-    def left(self) -> float | None:
-        rate = self.rate
-        untried = max(0, self.due - self.done - self.counts.get("deferred", 0))
-        return None if rate is None else untried / rate
+        self.pace.hear(self.clock(), self.done)
 
     @property
     def state(self) -> str:
@@ -127,30 +148,17 @@ class _Shown:
 
     def drawn(self, width: int) -> RenderableType:
         """The bar and its figures on a line, what needs a person under it."""
-        shape, colour = SHAPES[self.state]
-        figures = Text(f"{self.done:,} of {self.due:,}")
+        untried = self.due - self.done - self.counts.get("deferred", 0)
+        tail = pace_of(self.pace.rate, self.pace.left(untried))
         if self.over:
-            figures.append(f"   in {length(self.took)}", "bright_black")
-        else:
-            figures.append(f"   {rate_of(self.rate)}").append(f"   {left_of(self.left)} left", "bright_black")
-        name = Text.assemble((shape, colour), "   deliveries   ")
-        # The widest figures that may come: the bar doesn't grow and shrink with them, and nothing wraps.
-        size = width - name.cell_len - 3 - 2 * len(f"{self.due:,}") - len(" of    99,999/s   59 min 59 s left")
-        line = Table.grid(padding=0)
-        if size >= SHORTEST:
-            line.add_row(name, bar(self.due, self.done, width=min(size, LONGEST)), "   ", figures)
-        else:
-            fits = name.cell_len + figures.cell_len <= width
-            line.add_row(name if fits else Text(f"{shape} ", colour), figures)
-        below = [each for each in (self._counted(), Text(self.trouble and f"◷ {self.trouble}", "yellow")) if each]
-        return Group(line, *(Padding(each, (0, 0, 0, 4)) for each in below))
-
-    def _counted(self) -> Text:
-        return Text("   ").join(
-            Text(f"{SHAPES[word][0]} {self.counts[word]:,} {word}", SHAPES[word][1])
-            for word in (*TROUBLE, "skipped")
-            if self.counts.get(word)
-        )
+            tail = Text(f"in {length(self.took)}", "bright_black")
+        made = line(self.state, Text("deliveries"), self.due, self.done, tail, width)
+        below = [
+            each
+            for each in (troubles(self.counts, width - 4), Text(self.trouble and f"◷ {self.trouble}", "yellow"))
+            if each
+        ]
+        return Group(made, *(Padding(each, (0, 0, 0, 4)) for each in below))
 
     def ended(self) -> str:
         """The same in a sentence, for where there is no terminal."""
@@ -170,7 +178,8 @@ def live(
     with count, rate and time left, and what is deferred, failed or uncertain; elsewhere a line at the start and
     one at the end. It draws where it is called, at most ten times a second: no thread is started.
     """
-    shown = _Shown(due, done, clock, clock(), deque([(clock(), done)]), {})
+    shown = _Shown(due, done, clock, clock(), Pace(), {})
+    shown.pace.hear(shown.began, done)
     if not console.is_terminal:
         console.print(f"deliveries: {plural(due, 'message')} due" + (f", {done:,} of them done before" if done else ""))
         try:
@@ -198,107 +207,59 @@ def live(
             view.update(shown.drawn(console.width), refresh=True)
 
 
-# ---- afterwards
+# ---- who said what
 
 
-@dataclass(frozen=True, slots=True)
-class Domain:
-    """What became of the deliveries to one domain, or to several together."""
+def domains_table(domains: Sequence[Domain], width: int, head: str = "Domain") -> Table:
+    """What became of an issue by domain: the largest, and the others together.
 
-    name: str
-    counts: dict[str, int]
-    """State of deliveries: count; the sum is how many were due."""
-    said: str
-    """What the relay said last of one it didn't take; of one it took, where it took all."""
-
-    @property
-    def due(self) -> int:
-        return sum(self.counts.values())
-
-
-def by_domain(session: Session, issue: int) -> list[Domain]:
-    """An issue's deliveries by domain: the largest, and the others as one. Adds up in the database, and streams."""
-    from sqlalchemy import case, func, select
-
-    from newsletter.models import Delivery, Subscriber
-
-    postgres = session.get_bind().dialect.name == "postgresql"
-    at = (func.strpos if postgres else func.instr)(Subscriber.address_key, "@")
-    # An erased subscriber has no address, and so no domain; the delivery is still counted.
-    name = func.coalesce(func.substr(Subscriber.address_key, at + 1), "")
-    counts = [func.sum(case((Delivery.state == state, 1), else_=0)).label(state.value) for state in DeliveryState]
-    said = func.max(_ranked(postgres))
-    rows = session.execute(
-        select(name.label("name"), *counts, said.label("said"))
-        .select_from(Delivery)
-        .join(Subscriber, Subscriber.id == Delivery.subscriber_id)
-        .where(Delivery.issue_id == issue)
-        .group_by(name)
-        .order_by(func.count().desc(), name)
-        .execution_options(yield_per=1000)
+    No figure is ever cut short: where there is little room the columns go that are needed least.
+    """
+    figures = {"due": [each.due for each in domains]}
+    figures |= {word: [each.counts[word] for each in domains] for word in ("sent", *TROUBLE)}
+    figures["queued"] = [each.counts["queued"] + each.counts["submitting"] for each in domains]
+    figures["skipped"] = [each.counts["skipped"] for each in domains]
+    always = ("due", "sent", "deferred", "failed")
+    widths = {
+        word: GAP + max(7 if word in ("due", "sent") else len(word), *(len(f"{count:,}") for count in column))
+        for word, column in figures.items()
+        if word in always or any(column)
+    }
+    said = width >= NARROW
+    room = width - SLIMMEST - (GAP + SAID if said else 0)
+    kept: set[str] = set()
+    for word in ("sent", "deferred", "failed", "due", "uncertain", "queued", "skipped"):
+        if word in widths and room >= widths[word]:
+            kept.add(word)
+            room -= widths[word]
+    longest = max(SLIMMEST, *(len(each.name) for each in domains))
+    size = {"width": min(longest, SLIMMEST + room // 2)} if said else {"ratio": 1}
+    words = [word for word in figures if word in kept]
+    made = table(
+        (head, {"no_wrap": True, **size}),
+        *((f"{word.capitalize()}>", {"width": widths[word] - GAP}) for word in words),
+        *([("It said last", {"ratio": 1})] if said else []),
+        expand=True,
     )
-    largest: list[Domain] = []
-    others, how_many, last = dict.fromkeys((state.value for state in DeliveryState), 0), 0, ""
-    for row in rows:
-        found = {state.value: int(getattr(row, state.value)) for state in DeliveryState}
-        if len(largest) < LARGEST:
-            largest.append(Domain(row.name or "erased", found, (row.said or "")[_RANK:]))
-            continue
-        how_many += 1
-        last = max(last, row.said or "")
-        for word, count in found.items():
-            others[word] += count
-    if how_many == 1:
-        return [*largest, Domain(row.name or "erased", others, last[_RANK:])]
-    return [*largest, Domain(f"{how_many:,} others", others, last[_RANK:])] if how_many else largest
-
-
-_RANK = 27
-"""Characters in front of a reply: whether it tells of trouble, and when it came, as text that sorts."""
-
-
-def _ranked(postgres: bool) -> ColumnElement[Any]:
-    """A reply with what it sorts by in front of it: one MAX finds what was said last, trouble before all else."""
-    from sqlalchemy import String, case, cast, func
-
-    from newsletter.models import Delivery
-
-    stamp: ColumnElement[Any] = (
-        func.to_char(func.timezone("UTC", Delivery.since), "YYYY-MM-DD HH24:MI:SS.US")
-        if postgres
-        else cast(Delivery.since, String)
-    )
-    troubled = case((Delivery.state.in_([DeliveryState(word) for word in TROUBLE]), "1"), else_="0")
-    answered = Delivery.state.in_([DeliveryState.sent, *(DeliveryState(word) for word in TROUBLE)])
-    return case((answered, troubled.concat(stamp).concat(func.coalesce(Delivery.reply, ""))))
+    for at, each in enumerate(domains):
+        row: list[RenderableType] = [Text(each.name, overflow="ellipsis")]
+        for word in words:
+            count = figures[word][at]
+            row.append(coloured(count, word) if word in TROUBLE else f"{count:,}")
+        if said:
+            row.append(Text(each.said, "bright_black", overflow="ellipsis", no_wrap=True))
+        made.add_row(*row)
+    return made
 
 
 def summary(console: Console, session: Session, issue: Issue) -> None:
     """What became of an issue's deliveries, by domain: the five largest, and the others together."""
-    domains = by_domain(session, issue.id)
-    if not domains:
+    from newsletter import figures
+
+    found = figures.of(session, issue, issue.since)
+    if not found.due:
         console.print("No deliveries: its audience is not frozen yet.")
         return
-    told = ["sent", "deferred", "failed"]
-    told += [word for word in ("uncertain", "skipped") if any(each.counts[word] for each in domains)]
-    waiting = [each.counts["queued"] + each.counts["submitting"] for each in domains]
-    said = console.width >= NARROW
-    made = table(
-        ("Domain", {"min_width": 16, "no_wrap": True, **({} if said else {"ratio": 1})}),
-        ("Due>", {"min_width": 7}),
-        ("Sent>", {"min_width": 7}),
-        *(f"{word.capitalize()}>" for word in told[1:]),
-        *(["Queued>"] if any(waiting) else []),
-        *([("It said last", {"ratio": 1})] if said else []),
-        expand=True,
-    )
-    for each, queued in zip(domains, waiting, strict=True):
-        row: list[RenderableType] = [Text(each.name, overflow="ellipsis"), f"{each.due:,}"]
-        row += [coloured(each.counts[word], word) if word != "sent" else f"{each.counts[word]:,}" for word in told]
-        row += [f"{queued:,}"] if any(waiting) else []
-        if said:
-            row.append(Text(each.said, "bright_black", overflow="ellipsis", no_wrap=True))
-        made.add_row(*row)
-    console.print(made)
+    console.print(domains_table(found.domains, console.width))
     console.print()
     console.print(Text("Sent: a relay took responsibility for it; no more is known.", "bright_black"))

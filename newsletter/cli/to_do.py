@@ -124,7 +124,7 @@ def _next(each: Next, found: Standing) -> Iterator[ToDo]:
 def _wait(wait: Wait, found: Standing) -> Iterator[ToDo]:
     if wait.kind.value == "uncertain":
         yield ToDo("uncertain", "resolve with", (f"newsletter delivery resolve {wait.label}",))
-    if wait.kind.value != "issue":
+    if wait.kind.value != "issue" or wait.state == "sending":
         return
     if any(one is not None and one.label == wait.label and one.overdue for one in (found.next, found.following)):
         return
