@@ -205,8 +205,14 @@ class Ledger:
             f" WHERE issue_id = ? AND {among}"
             " AND state IN ('queued', 'deferred') RETURNING subscriber_id"
         )
-        self._answered = self._words(
-            f"UPDATE deliveries SET state = ?, since = ?, next_look = ?, reply = ? WHERE {here}"
+        self._answered = (
+            "UPDATE deliveries SET state = a.state, since = a.since, next_look = a.next_look, reply = a.reply"
+            " FROM unnest(%s::text[], %s::timestamptz[], %s::timestamptz[], %s::text[], %s::int[], %s::int[])"
+            " AS a (state, since, next_look, reply, issue_id, subscriber_id)"
+            " WHERE deliveries.issue_id = a.issue_id AND deliveries.subscriber_id = a.subscriber_id"
+            " AND deliveries.state IN ('submitting', 'uncertain')"
+            if self._postgres
+            else f"UPDATE deliveries SET state = ?, since = ?, next_look = ?, reply = ? WHERE {here}"
             " AND state IN ('submitting', 'uncertain')"
         )
         self._refused = self._words(
@@ -373,7 +379,10 @@ class Ledger:
             if entry.begun
         ]
         refused = [entry for entry in entries if not entry.begun]
-        if begun:
+        if begun and self._postgres:
+            # One statement: with one for each row, half of the work would be talking about them.
+            self._cursor.execute(self._answered, [list(column) for column in zip(*begun, strict=True)])
+        elif begun:
             self._cursor.executemany(self._answered, begun)
         if again := [(entry.issue, entry.subscriber, entry.tries) for entry in refused if entry.tries]:
             self._cursor.executemany(self._keep, again)
