@@ -374,7 +374,14 @@ class Ledger:
         """Writes down what a relay answered."""
         moment = self._moment(now)
         begun = [
-            (entry.state.value, moment, self._moment(entry.next_look), entry.reply, entry.issue, entry.subscriber)
+            (
+                entry.state.value,
+                moment,
+                entry.next_look and self._moment(entry.next_look),
+                entry.reply,
+                entry.issue,
+                entry.subscriber,
+            )
             for entry in entries
             if entry.begun
         ]

@@ -33,6 +33,7 @@ class _Line:
     learned: Learned
     jobs: deque[Job] = field(default_factory=deque)
     left: int = 0
+    granted: dt.datetime | None = None
     more: dt.datetime | None = None
     promised: dt.datetime | None = None
     """The moment that the last one put off was put off until."""
@@ -115,15 +116,13 @@ class DomainLines:
         new = False
         seconds = time.monotonic()
         for event in ended:
-            outcome = event.outcome
-            match outcome:
-                case Deferred(reply) if pacing.asks_for_less(reply):
-                    self._answers.append((seconds, _address(event.job), True))
-                    new |= self._slow_down(_domain(event.job), reply, seconds)
-                case Sent():
-                    self._answers.append((seconds, _address(event.job), False))
-                    if self._lines and (line := self._lines.get(domain := _domain(event.job))):
-                        self._speed_up(domain, line)
+            if isinstance(event.outcome, Sent):
+                self._answers.append((seconds, _address(event.job), False))
+                if self._lines and (line := self._lines.get(domain := _domain(event.job))):
+                    self._speed_up(domain, line)
+            elif isinstance(event.outcome, Deferred) and pacing.asks_for_less(event.outcome.reply):
+                self._answers.append((seconds, _address(event.job), True))
+                new |= self._slow_down(_domain(event.job), event.outcome.reply, seconds)
         return new
 
     def _slow_down(self, domain: str, reply: str, seconds: float) -> bool:
@@ -155,12 +154,14 @@ class DomainLines:
             self._freed += self._lines.pop(domain).jobs
 
     def _granted(self, domain: str, line: _Line) -> bool:
-        if line.left > 0:
-            return True
         now = self._clock()
+        rate = Rate(f"domain {domain}", line.learned.rate, 1.0)
+        if line.left > 0 and line.granted is not None and dt.timedelta() <= now - line.granted <= rate.good_for:
+            return True
+        line.left = 0
         if line.more is not None and now < line.more <= now + 2 * pacing.STEP:
             return False
-        rate = Rate(f"domain {domain}", line.learned.rate, 1.0)
+        line.granted = now
         line.left, line.more = self._database.write(lambda session: rates.take(session, [rate], rate.at_once, now))
         return line.left > 0
 

@@ -2,8 +2,8 @@
 and all senders share one count.
 
 The generic cell rate algorithm (ITU-T I.371): one moment a rate is kept, until which what was taken uses it up. A
-tenth of the count may go at once, the rest evenly apart, so that no span of that length, wherever it begins, ever
-holds more than the count.
+twentieth of the count may go at once, the rest evenly apart, so that no span of that length, wherever it begins, ever
+holds more than the count, even where what was granted is used a little later.
 """
 
 from __future__ import annotations
@@ -30,12 +30,18 @@ class Rate:
     @property
     def at_once(self) -> int:
         """How many may go without waiting."""
-        return max(1, int(self.count) // 10)
+        return max(1, int(self.count) // 20)
 
     @property
     def apart(self) -> dt.timedelta:
         """How far the others stand apart: rounded up, never down."""
-        return dt.timedelta(microseconds=math.ceil(1e6 * self.seconds / (self.count - self.at_once + 1)))
+        aside = self.at_once - 1 + (self.at_once if self.at_once > 1 else 0)
+        return dt.timedelta(microseconds=math.ceil(1e6 * self.seconds / (self.count - aside)))
+
+    @property
+    def good_for(self) -> dt.timedelta:
+        """How long what was granted may still be used; after that it is lost."""
+        return self.at_once * self.apart if self.at_once > 1 else dt.timedelta()
 
 
 def take(session: Session, rates: Sequence[Rate], wanted: int, now: dt.datetime) -> tuple[int, dt.datetime | None]:

@@ -28,6 +28,7 @@ class _Turn:
     """Messages that it has had since the relays that are well last changed."""
     left: int = 0
     """Messages that its rates have granted and nobody has used."""
+    granted: dt.datetime | None = None
     more: dt.datetime | None = None
     """When its rates grant more."""
     rests: dt.datetime | None = None
@@ -129,8 +130,10 @@ class RelayTurns:
 
     @staticmethod
     def _first(turns: list[_Turn]) -> list[_Turn]:
-        first = min((turn.relay.priority for turn in turns), default=0)
-        return [turn for turn in turns if turn.relay.priority == first]
+        """Those of the first priority with any that is well. One that failed is tried beside them until it answers."""
+        well = [turn.relay.priority for turn in turns if turn.rests is None]
+        first = min(well, default=max((turn.relay.priority for turn in turns), default=0))
+        return [turn for turn in turns if turn.relay.priority <= first]
 
     def _moves(self, turn: _Turn) -> bool:
         return (
@@ -140,14 +143,19 @@ class RelayTurns:
         )
 
     def _granted(self, turn: _Turn) -> bool:
-        if not turn.rates or turn.left > 0:
+        if not turn.rates:
             return True
         now = self._clock()
+        if turn.left > 0 and turn.granted is not None:
+            if dt.timedelta() <= now - turn.granted <= min(rate.good_for for rate in turn.rates):
+                return True
+            turn.left = 0
         if turn.more is not None and now < turn.more <= now + max(rate.apart * rate.at_once for rate in turn.rates):
             return False
         # In small lumps: what is granted here is lost to the others if this process dies.
         wanted = max(1, min(rate.at_once for rate in turn.rates))
         turn.left, turn.more = self._database.write(lambda session: rates.take(session, turn.rates, wanted, now))
+        turn.granted = now
         return turn.left > 0
 
 

@@ -143,7 +143,8 @@ class Sender:
                 conversation.offer(job)
         self.progress.trouble = self._turns.trouble
         more = self._more()
-        if not self._pool.working and more is None:
+        opening = self._pool.opening and self._hand.waiting
+        if not self._pool.working and not opening and more is None:
             self._pool.hang_up()
             self._show(self.progress)
             return False
@@ -232,9 +233,9 @@ class Sender:
         self._renewed = now
         ours = self._hand.still_ours(renewed)
         for said in entries.values():
-            for entry in said:
-                self.progress.counts[entry.state.value] += 1
-                if not ours and entry.next_look is not None:
+            self.progress.counts.update([entry.state.value for entry in said])
+            for entry in said if not ours else ():
+                if entry.next_look is not None:
                     self._try_again_later(entry, entry.next_look, now)
         if not ours or any(job.issue not in going for _, job in ready):
             self._hand.let_go(lambda job: not ours or job.issue not in going)
@@ -309,26 +310,26 @@ class Sender:
         return Entry(job.issue, job.subscriber, state, reply, job.begun, job.tries, again)
 
     def _settle(self, ended: list[tuple[str, Ended]]) -> None:
-        settled: list[Job] = []
+        settled: list[Ended] = []
         for relay, event in ended:
             if isinstance(event.outcome, Returned):
                 self._hand.put_back(event.job)
                 continue
-            settled.append(event.job)
-            self._count_refusals(relay, event)
-        self._hand.settled(settled)
-        if self._hand.lines.hear(event for _, event in ended):
+            settled.append(event)
+            if isinstance(event.outcome, Refused):
+                self._count_refusal(relay, event.job.issue, event.outcome.reply)
+            elif relay in self._refusals and isinstance(event.outcome, Sent):
+                del self._refusals[relay]
+        self._hand.settled([event.job for event in settled])
+        if self._hand.lines.hear(settled):
             self._hand.sort()
 
-    def _count_refusals(self, relay: str, event: Ended) -> None:
-        match event.outcome:
-            case Refused(reply) if about_the_sender(reply):
-                self._refusals[relay] += 1
-                if self._refusals[relay] >= ENOUGH_REFUSALS:
-                    self._refusals[relay] = 0
-                    self._pause(event.job.issue, f"relay {relay} refused {ENOUGH_REFUSALS} in a row: {reply}")
-            case Sent():
-                self._refusals[relay] = 0
+    def _count_refusal(self, relay: str, issue: int, reply: str) -> None:
+        if about_the_sender(reply):
+            self._refusals[relay] += 1
+            if self._refusals[relay] >= ENOUGH_REFUSALS:
+                del self._refusals[relay]
+                self._pause(issue, f"relay {relay} refused {ENOUGH_REFUSALS} in a row: {reply}")
 
     # ---- messages
 

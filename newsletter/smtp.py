@@ -47,6 +47,8 @@ LONGEST_WORDS = 1000
 """Characters of a reply that are kept."""
 
 _JUST_YES = frozenset({"mail", "rcpt", "rset"})
+_OCTETS = re.compile(r"[0-9]{1,20}")
+"""RFC 1870 §4."""
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _LINE = re.compile(rb"(\d\d\d)([ -]?)([^\r\n]*)")
 
@@ -72,7 +74,8 @@ class SmtpConversation:
         self._sock.setblocking(False)
         self._pipelining = server.has_extn("pipelining")
         self._smtputf8 = server.has_extn("smtputf8")
-        self._size = int(server.esmtp_features["size"]) if server.esmtp_features.get("size", "").isdigit() else 0
+        size = server.esmtp_features.get("size", "")
+        self._size = int(size) if _OCTETS.fullmatch(size) else 0
         self._announces_size = server.has_extn("size")
         self._enhanced = server.has_extn("enhancedstatuscodes")
         self._steps: deque[_Step] = deque()
@@ -150,6 +153,11 @@ class SmtpConversation:
             self.offer(following)
         # Also where it wasn't offered after all: this relay can't take it.
         self._speak()
+
+    @property
+    def _gone(self) -> bool:
+        """Whether the last final dot has been handed to the system."""
+        return self._written >= self._dot > 0
 
     def _speak(self) -> None:
         """Hands what may be said now to the buffer: everything, or where nothing may be pipelined one command."""
@@ -250,7 +258,7 @@ class SmtpConversation:
             if kind in _JUST_YES:
                 if kind == "mail":
                     self._turn = job
-            elif kind == "dot" and job is not None and line.isascii() and len(line) < LONGEST_WORDS:
+            elif kind == "dot" and self._gone and job is not None and line.isascii() and len(line) < LONGEST_WORDS:
                 words = line.decode().strip()
                 if not words.isprintable():
                     return False
@@ -268,16 +276,17 @@ class SmtpConversation:
 
     def _answered(self, reply: Reply) -> None:
         if not self._awaited:
-            self._events += self._end(str(reply), fault=reply.code != 421)
+            self._events += self._end(str(reply), fault=True)
             return
         kind, job = self._awaited.popleft()
         if reply.code == 421:
             # RFC 5321 §3.8: it closes. What was in the open is deferred only if this was its final answer.
             if kind == "dot" and job is not None:
                 self._done(job, Deferred(str(reply)))
-            self._events += self._end(str(reply), fault=False)
+            self._events += self._end(str(reply), fault=True)
             return
-        if (reply.code // 100 == 3) != (kind == "data") and reply.code // 100 < 4:
+        early = kind == "dot" and not self._gone and reply.code // 100 < 4
+        if early or ((reply.code // 100 == 3) != (kind == "data") and reply.code // 100 < 4):
             # RFC 5321 §4.3.2 has no such answer to this command: whatever it is about, it isn't about this message.
             self._awaited.appendleft((kind, job))
             self._events += self._end(f"its replies are out of step: {reply}", fault=True)
@@ -360,7 +369,7 @@ class SmtpConversation:
         made: list[Event] = []
         for job in self._jobs:
             open_steps = {kind for kind, about in self._awaited if about is job}
-            if "dot" in open_steps and self._written >= self._dot > 0:
+            if "dot" in open_steps and self._gone:
                 made.append(Ended(job, Uncertain(why)))
             elif job is not self._turn:
                 made.append(Ended(job, Returned(why)))

@@ -11,6 +11,9 @@ from pathlib import Path
 from newsletter.config import Relay, Security
 from newsletter.errors import RelayMistake
 
+LONGEST = 1000
+"""Characters of what a server said that are kept."""
+
 
 def log_in(relay: Relay, password: str | None, beside: Path, *, timeout: float = 30.0) -> smtplib.SMTP:
     """A connection to a relay: greeted, encrypted and logged in as its config asks.
@@ -20,6 +23,8 @@ def log_in(relay: Relay, password: str | None, beside: Path, *, timeout: float =
     at = f"{relay.host}:{relay.port}"
 
     def mistake(what: str, remedy: str) -> RelayMistake:
+        # A server's words may hold anything; a database takes no NUL, and a terminal would obey some of the others.
+        what = "".join(letter if letter.isprintable() else "\ufffd" for letter in what)[:LONGEST]
         return RelayMistake(what, where=f"relay {relay.name} ({at})", remedy=remedy)
 
     context = None
@@ -65,7 +70,8 @@ def log_in(relay: Relay, password: str | None, beside: Path, *, timeout: float =
     except smtplib.SMTPResponseException as error:
         discard(server)
         raise mistake(f"it refuses us: {_spoken(error.smtp_code, error.smtp_error)}", "Ask who runs it.") from None
-    except (OSError, smtplib.SMTPException, UnicodeError) as error:
+    # ValueError: a challenge to log in that isn't base64 comes out of smtplib as it is.
+    except (OSError, smtplib.SMTPException, ValueError) as error:
         discard(server)
         words = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise mistake(
