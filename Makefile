@@ -1,11 +1,12 @@
 # make demo     the sample digest from drafts to inboxes, on this machine
 # make test     all checks: format, lint, types, import contract, tests
 # make bench    what the performance claims rest on
+# make torture  senders killed, stopped and lied to some thousand times: nobody is forgotten, nobody gets two
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test bench format lock clean
+.PHONY: demo test bench torture format lock clean
 
 demo: $(STAMP)
 	$(BIN)/newsletter demo
@@ -19,6 +20,11 @@ test: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/all.py
+
+RUNS ?= 2000
+SEED ?= 1
+torture: $(STAMP)
+	$(BIN)/python -m tests.torture --runs $(RUNS) --seed $(SEED)
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
+CONNECTIONS = ("--connections", "64")
+"""As many messages share a commit."""
 
 
 def run(name: str, *words: str) -> None:
@@ -31,9 +33,9 @@ if __name__ == "__main__":
     run("render_issue.py")
     run("import_subscribers.py", "100000")
     run("sink.py", "--check")
-    run("send.py", "20000", "--runs", "5")
-    run("send.py", "--sizes", "10000,100000,1000000")
-    run("send.py", "20000", "--runs", "2", "--database", "postgresql", "--short")
-    run("send.py", "20000", "--runs", "2", "--database", "postgresql", "--senders", "2", "--short")
+    run("send.py", "40000", "--runs", "5", *CONNECTIONS)
+    run("send.py", "--sizes", "10000,100000,1000000", *CONNECTIONS)
+    run("send.py", "40000", "--runs", "3", "--database", "postgresql", "--short", *CONNECTIONS)
+    run("send.py", "40000", "--runs", "3", "--database", "postgresql", "--senders", "2", "--short", *CONNECTIONS)
     for kind in ("ed25519", "rsa"):
-        run("send.py", "10000", "--runs", "2", "--dkim", kind, "--short")
+        run("send.py", "10000", "--runs", "3", "--dkim", kind, "--short", *CONNECTIONS)

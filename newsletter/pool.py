@@ -108,13 +108,8 @@ class Pool:
 
     @property
     def working(self) -> bool:
-        """Whether any connection has something in hand."""
-        return any(not each.idle or each.eager for each in self.conversations)
-
-    @property
-    def opening(self) -> bool:
-        """Whether any connection is being made."""
-        return self._logins.total() > 0
+        """Whether any connection has something in hand, or one is being made: what comes of that is to be said."""
+        return self._logins.total() > 0 or any(not each.idle or each.eager for each in self.conversations)
 
     def grow(self, waiting: int) -> None:
         """Opens connections while there are jobs for them.

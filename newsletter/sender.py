@@ -143,8 +143,7 @@ class Sender:
                 conversation.offer(job)
         self.progress.trouble = self._turns.trouble
         more = self._more()
-        opening = self._pool.opening and self._hand.waiting
-        if not self._pool.working and not opening and more is None:
+        if not self._pool.working and more is None:
             self._pool.hang_up()
             self._show(self.progress)
             return False

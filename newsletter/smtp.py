@@ -283,7 +283,8 @@ class SmtpConversation:
             # RFC 5321 §3.8: it closes. What was in the open is deferred only if this was its final answer.
             if kind == "dot" and job is not None:
                 self._done(job, Deferred(str(reply)))
-            self._events += self._end(str(reply), fault=True)
+            # Before a recipient was named it is about us; after that it may be about that recipient alone.
+            self._events += self._end(str(reply), fault=kind == "mail")
             return
         early = kind == "dot" and not self._gone and reply.code // 100 < 4
         if early or ((reply.code // 100 == 3) != (kind == "data") and reply.code // 100 < 4):

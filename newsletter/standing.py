@@ -112,6 +112,8 @@ class Going:
     """When the first of its open batches is due."""
     senders: int
     """How many are at work on it."""
+    waits: bool
+    """For its hours, or for the next day of a warm-up."""
     forsaken: bool
     """Copies are due, and no sender is at work."""
 
@@ -353,6 +355,7 @@ def _going(session: Session, issue: Issue, now: dt.datetime) -> Going:
         left=None if rate is None else untried / rate,
         next_look=next_look,
         senders=senders,
+        waits=issue.state is IssueState.sending and bool(issue.why),
         forsaken=issue.state is IssueState.sending
         and not senders
         and not issue.why

@@ -215,6 +215,8 @@ def _pace(each: Going, rate: str, left: str) -> list[RenderableType]:
         return ["", Text("paused", "yellow")]
     if not untried:
         return ["", Text("retries", "yellow")]
+    if each.waits:
+        return ["", Text("waits", "yellow")]
     return [rate, Text(left, "bright_black")] if each.senders else ["", Text("no sender", "red")]
 
 
