@@ -142,6 +142,16 @@ def lapse(session: Session, now: dt.datetime) -> None:
     for batch in lost:
         doubt(session, batch, f"its sender ({batch.owner}) was lost before the relay's answer", now)
         batch.owner = batch.until = None
+        if session.get_one(Issue, batch.issue_id, with_for_update=True).state is IssueState.cancelled:
+            session.execute(
+                update(Delivery)
+                .where(
+                    Delivery.issue_id == batch.issue_id,
+                    Delivery.subscriber_id.between(batch.first, batch.last),
+                    Delivery.state.in_((DeliveryState.queued, DeliveryState.deferred)),
+                )
+                .values(state=DeliveryState.skipped, since=now, reply="cancelled", next_look=None)
+            )
     session.flush()
 
 
@@ -234,6 +244,13 @@ class Ledger:
         self._doubt = self._words(
             "UPDATE deliveries SET state = 'uncertain', since = ?, reply = ?, next_look = NULL"
             " WHERE issue_id = ? AND subscriber_id BETWEEN ? AND ? AND state = 'submitting'"
+        )
+        stretch = "issue_id = ? AND subscriber_id BETWEEN ? AND ?"
+        self._state = self._words("SELECT state FROM issues WHERE id = ?" + (" FOR SHARE" if self._postgres else ""))
+        self._keep_deferred = self._words(KEEP + f" WHERE {stretch} AND state = 'deferred' AND tries > 0")
+        self._call_off = self._words(
+            "UPDATE deliveries SET state = 'skipped', since = ?, reply = 'cancelled', next_look = NULL"
+            f" WHERE {stretch} AND state IN ('queued', 'deferred')"
         )
         self._open = self._words(
             "SELECT 1 FROM batches WHERE issue_id = ? AND (due IS NOT NULL OR owner IS NOT NULL) LIMIT 1"
@@ -335,6 +352,11 @@ class Ledger:
             # There is nothing left in the open, or nobody would ever ask what became of it.
             why = "given back without the relay's answer"
             self._cursor.execute(self._doubt, (self._moment(now), why, batch.issue, batch.first, batch.last))
+            self._cursor.execute(self._state, (batch.issue,))
+            if self._cursor.fetchone() == (IssueState.cancelled.value,):
+                # What was in the open when it was cancelled, and was refused for now: there is no later.
+                self._cursor.execute(self._keep_deferred, (batch.issue, batch.first, batch.last))
+                self._cursor.execute(self._call_off, (self._moment(now), batch.issue, batch.first, batch.last))
             self._cursor.execute(self._back, (self._moment(now), *mine))
         self._cursor.execute(self._open, (batch.issue,))
         return self._cursor.fetchone() is not None

@@ -54,7 +54,8 @@ def sending(
 
 
 def send(folder: Folder, now: dt.datetime | Steps = NOW) -> Progress:
-    clock = now if isinstance(now, Steps) else Steps(now, turns=1000)
+    # It goes on a little: a domain that is paced waits for its time.
+    clock = now if isinstance(now, Steps) else Steps(now, dt.timedelta(milliseconds=20))
     return Sender(folder, clock, chance=lambda: 0.5).run(stop=clock.turn)
 
 
@@ -101,11 +102,16 @@ def test_a_relay_that_always_says_what_is_wrong_is_said_to_and_the_other_one_doe
     steps = ["EHLO", "HELO"] if step == "EHLO" else [step]
     with MailServer(instead=dict.fromkeys(steps, WRONG[wrong])) as bad, MailServer() as good:
         folder = sending(relay(bad, "bad", connections=1), relay(good, "good", connections=1))
+        # After 421 a domain is paced: then time must go on for its next message.
+        step_of_clock = dt.timedelta(seconds=1 if wrong == "421 and a close" else 0)
         for minutes in (0, 3, 15, 60, 150):
-            send(folder, NOW + minutes * MINUTE)
-        got = copies(good)
+            send(folder, Steps(NOW + minutes * MINUTE, step_of_clock, turns=2000))
+        got = copies(bad, good)
     found = ledger(folder)
     assert set(got.values()) == {1}
+    # EHLO may be as long as it likes: whoever greets for three megabytes has said yes all the same.
+    says_yes = (wrong, step) == ("megabytes in many lines", "EHLO")
+    assert says_yes or not bad.messages
     states = Counter(state for state, _ in found.values())
     assert set(states) <= {"sent", "uncertain", "deferred"}, found
     assert {address for address, (state, _) in found.items() if state == "sent"} == set(got)
@@ -114,7 +120,7 @@ def test_a_relay_that_always_says_what_is_wrong_is_said_to_and_the_other_one_doe
     assert states["sent"] >= len(READERS) - 5
     if states["uncertain"]:
         assert all(reply for state, reply in found.values() if state == "uncertain")
-    elif wrong != "421 and a close" and (wrong, step) != ("megabytes in many lines", "EHLO"):
+    elif wrong != "421 and a close" and not says_yes:
         assert known_against(folder).get("bad"), "nothing is said about it"
     assert len(said_at_all(folder)) < 20_000
     assert not set(map(chr, [*range(9), *range(11, 32)])) & set(said_at_all(folder))

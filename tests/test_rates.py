@@ -158,6 +158,19 @@ def test_of_two_rates_the_slower_one_counts_and_says_when(scratch: Session) -> N
     assert rates.take(scratch, [quick], 50, NOW + dt.timedelta(minutes=5))[0] == 5
 
 
+@pytest.mark.parametrize("number", [1, 200])
+@pytest.mark.parametrize("back", [dt.timedelta(minutes=3), dt.timedelta(days=400)])
+def test_a_clock_set_back_has_nobody_wait_for_longer_than_a_rate_that_is_used_up(
+    scratch: Session, number: int, back: dt.timedelta
+) -> None:
+    rate = Rate("back", number, 60.0)
+    assert rates.take(scratch, [rate], number, NOW)[0] == rate.at_once
+    taken, again = rates.take(scratch, [rate], number, NOW - back)
+    assert taken == 0
+    assert again == NOW - back + rate.apart
+    assert rates.take(scratch, [rate], 1, again)[0] == 1
+
+
 def test_nothing_wanted_takes_nothing(scratch: Session) -> None:
     rate = Rate("nothing", 1, 1.0)
     assert rates.take(scratch, [rate], 0, NOW)[0] == 0

@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 from conftest import NOW
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from mailserver import MailServer, Steps, being_sent, ledger, relay, through
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from newsletter import in_hand, sender
+from newsletter.config import Relay
 from newsletter.folder import Folder
 from newsletter.models import Allowance, Attempt, Batch, Delivery, Issue, Pace, RelayHealth, Subscriber
 from newsletter.patience import PatientDatabase
@@ -404,14 +407,47 @@ def test_what_was_granted_and_not_used_does_not_come_on_top_later(sending: Any) 
     with MailServer() as server:
         folder = sending([relay(server, "a", per_second=100)], readers(1))
         clock = Steps(NOW)
-        turns = turns_of(folder, clock)
-        assert take(turns, 1) == 1
-        clock.now += MINUTE
+        # Each of four senders has some left over of what it was granted for one message.
+        senders = [turns_of(folder, clock) for _ in range(4)]
+        for turns in senders:
+            assert take(turns, 1) == 1
+            clock.now += MINUTE
         taken = 0
         for _ in range(1000):
-            taken += take(turns, 50)
+            taken += sum(take(turns, 50) for turns in senders)
             clock.now += dt.timedelta(milliseconds=1)
-    assert taken <= 100
+    assert 80 <= taken <= 100
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    number=st.integers(1, 120),
+    steps=st.lists(
+        st.tuples(
+            st.one_of(
+                st.timedeltas(dt.timedelta(), dt.timedelta(milliseconds=60)),
+                st.timedeltas(dt.timedelta(), dt.timedelta(seconds=3)),
+            ),
+            st.integers(1, 150),
+            st.integers(0, 2),
+        ),
+        max_size=40,
+    ),
+)
+def test_what_a_relay_is_given_is_never_more_than_its_rate_however_the_work_comes(
+    lite_folder: Folder, number: int, steps: list[tuple[dt.timedelta, int, int]]
+) -> None:
+    """Also where three senders share it, and each may stop with what it was granted still in hand."""
+    clock = Steps(NOW)
+    with lite_folder.session() as session:
+        session.execute(delete(Allowance))
+    database = PatientDatabase(lite_folder, told=lambda _: None)
+    senders = [RelayTurns([Relay(name="a", per_second=number)], database, clock) for _ in range(3)]
+    gone: list[dt.datetime] = []
+    for passes, wanted, which in steps:
+        clock.now += passes
+        gone += [clock.now] * take(senders[which], wanted)
+    assert not gone or most_in_a_span(gone, dt.timedelta(seconds=1)) <= number
 
 
 # ---- what domains ask for

@@ -154,7 +154,7 @@ def test_a_clock_that_is_put_forward_and_back_doubles_nobody(holds: Holds) -> No
 
 
 def test_a_machine_that_was_asleep_goes_on_where_it_was(holds: Holds) -> None:
-    holds("machine suspended", 4)
+    holds("machine suspended")
 
 
 def test_two_schedulers_at_once_make_one_number_and_one_audience(holds: Holds) -> None:
@@ -174,7 +174,7 @@ def test_an_issue_paused_and_resumed_meanwhile_reaches_everyone_once(holds: Hold
 
 
 def test_after_a_cancel_nobody_new_is_begun(holds: Holds) -> None:
-    holds("cancelled")
+    holds("cancelled", 4)
 
 
 def test_a_cancelled_issue_adds_up_even_if_its_sender_dies(holds: Holds) -> None:

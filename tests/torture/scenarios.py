@@ -658,6 +658,9 @@ def _cancelled(run: Run) -> None:
         got = {numbers[each.recipient] for each in run.seen.tries if each.taken}
         return [f"{number} was begun after the issue was cancelled" for number in sorted(got - begun)]
 
+    if run.seed % 2:
+        # What is in the open when it is cancelled is put off afterwards.
+        run.ways = _ways(run, (0.5, lambda rng: Way("final", LATER[2], wait=rng.uniform(0.01, 0.05))))
     run.at_wholes(run.rng.randint(1, run.size.readers // 2), lambda: _decide(run, work, lambda: None))
     run.check.append(nobody_new)
 
