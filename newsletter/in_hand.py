@@ -14,10 +14,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from newsletter import deliveries, gates
-from newsletter.deliveries import Claimed, Due, Ledger
+from newsletter.deliveries import Claimed
 from newsletter.domain_lines import DomainLines
 from newsletter.folder import Folder
 from newsletter.gates import Open, Shut
+from newsletter.ledger import Due, Ledger
 from newsletter.models import Issue
 from newsletter.patience import PatientDatabase
 from newsletter.relays import Job

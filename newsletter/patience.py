@@ -15,8 +15,8 @@ from sqlalchemy.exc import InterfaceError as WrappedInterfaceError
 from sqlalchemy.exc import OperationalError as WrappedOperationalError
 from sqlalchemy.orm import Session
 
-from newsletter.deliveries import Ledger
 from newsletter.folder import Folder
+from newsletter.ledger import Ledger
 
 T = TypeVar("T")
 SHORTEST, LONGEST = 0.1, 5.0

@@ -27,11 +27,11 @@ from sqlalchemy.orm import Session
 
 from newsletter import compose, deliveries
 from newsletter.compose import Composer
-from newsletter.deliveries import Entry, Ledger
 from newsletter.errors import Mistake, SubscriberMistake
 from newsletter.folder import Folder
 from newsletter.in_hand import PAUSE, InHand
 from newsletter.issues.states import enter
+from newsletter.ledger import Entry, Ledger
 from newsletter.models import Issue
 from newsletter.patience import PatientDatabase
 from newsletter.pool import Pool

@@ -19,6 +19,7 @@ from newsletter.decisions import Decided, Place
 from newsletter.delivery_log import Which
 from newsletter.errors import DeliveryMistake
 from newsletter.folder import Folder
+from newsletter.ledger import Entry, Ledger
 from newsletter.models import Attempt, Batch, Delivery, Issue, Subscriber
 from newsletter.states import DeliveryState, IssueState, SuppressionReason
 
@@ -334,7 +335,7 @@ def test_what_is_queued_again_while_its_batch_is_given_back_is_not_forgotten(sen
                     person.start()
                     until_done_or_waiting(person, folder.engine)
 
-        ledger = deliveries.Ledger(folder.engine)
+        ledger = Ledger(folder.engine)
         ledger._cursor = Between(ledger._cursor)
         with ledger.turn():
             ledger.give_back(claimed, "here:1:x", LATER)
@@ -448,10 +449,10 @@ def test_a_late_answer_does_not_undo_what_a_person_decided(sent: Any) -> None:
         folder = sent(server)
         decide(folder, decisions.count_as_sent, UNCERTAIN)
         (who,) = ids(folder, [UNCERTAIN])
-        ledger = deliveries.Ledger(folder.engine)
+        ledger = Ledger(folder.engine)
         with ledger.turn(), folder.reading() as session:
             number = session.scalars(select(Issue.id)).one()
-            late = deliveries.Entry(number, who, DeliveryState.failed, "550 too late", begun=True, tries=1)
+            late = Entry(number, who, DeliveryState.failed, "550 too late", begun=True, tries=1)
             ledger.record([late], "outbox", LATER)
         ledger.close()
     assert states(folder)[UNCERTAIN][0] == "sent"

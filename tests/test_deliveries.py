@@ -15,9 +15,9 @@ from sqlalchemy import func, select, update
 
 from newsletter import audience, deliveries
 from newsletter.config import Sending, span
-from newsletter.deliveries import Ledger
 from newsletter.errors import IssueMistake, ListMistake
 from newsletter.folder import Folder
+from newsletter.ledger import Ledger
 from newsletter.models import Batch, Delivery, Issue, Subscriber
 from newsletter.states import DeliveryState, IssueState
 
@@ -102,7 +102,7 @@ def test_two_senders_can_not_both_begin_one_delivery_whatever_their_leases_say(f
     begun: list[set[int]] = []
 
     def begin() -> None:
-        ledger = deliveries.Ledger(folder.engine)
+        ledger = Ledger(folder.engine)
         try:
             with ledger.turn():
                 begun.append(ledger.begin(issue, people, [], "office", NOW))
@@ -122,7 +122,7 @@ def test_a_turn_that_fails_leaves_nothing(frozen: Any) -> None:
     with folder.reading() as session:
         people = list(session.scalars(select(Delivery.subscriber_id)))
         issue = session.scalars(select(Issue.id)).one()
-    ledger = deliveries.Ledger(folder.engine)
+    ledger = Ledger(folder.engine)
     with pytest.raises(RuntimeError), ledger.turn():
         assert len(ledger.begin(issue, people, [], "office", NOW)) == 2
         raise RuntimeError

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from newsletter import deliveries, pool, sender, smtp
+from newsletter import deliveries, ledger, pool, sender, smtp
 from newsletter.folder import Folder
 from newsletter.models import Batch, Delivery
 from newsletter.relays import Ended, Ready
@@ -75,7 +75,7 @@ def _around_commit(when: str) -> Callable[[Callable[[], None]], None]:
     """Before a turn's commit, after it, or "while" the disk is waited for."""
 
     def install(reached: Callable[[], None]) -> None:
-        original = deliveries.Ledger.turn
+        original = ledger.Ledger.turn
 
         @contextlib.contextmanager
         def turn(self: Any, *meanwhile: Callable[[], None]) -> Iterator[None]:
@@ -91,7 +91,7 @@ def _around_commit(when: str) -> Callable[[Callable[[], None]], None]:
             if when == "after":
                 reached()
 
-        deliveries.Ledger.turn = turn  # type: ignore[method-assign]
+        ledger.Ledger.turn = turn  # type: ignore[method-assign]
 
     return install
 
@@ -128,7 +128,7 @@ def _half_a_body(reached: Callable[[], None]) -> None:
 
 
 def _home(name: str) -> Any:
-    return deliveries.Ledger if hasattr(deliveries.Ledger, name) else deliveries
+    return ledger.Ledger if hasattr(ledger.Ledger, name) else deliveries
 
 
 def _in(name: str, when: str) -> Callable[[Callable[[], None]], None]:
@@ -166,17 +166,17 @@ def _given_back(reached: Callable[[], None]) -> None:
 TURNS = 40
 STAGES: dict[str, Stage] = {
     "before a claim is committed": Stage(_claimed, 5),
-    "after a claim": Stage(_at(deliveries.Ledger, "due", "before"), 5),
+    "after a claim": Stage(_at(ledger.Ledger, "due", "before"), 5),
     "before a turn is committed": Stage(_around_commit("before"), TURNS),
     "while a turn is committed": Stage(_around_commit("while"), TURNS),
     "after a turn is committed": Stage(_around_commit("after"), TURNS),
-    "while a batch's leases are renewed": Stage(_at(deliveries.Ledger, "renew", "after"), TURNS),
+    "while a batch's leases are renewed": Stage(_at(ledger.Ledger, "renew", "after"), TURNS),
     "354 heard, nothing written": Stage(_heard(Ready), TURNS),
     "before a body leaves": Stage(_at(smtp.SmtpConversation, "release", "before"), 60),
     "half a body gone": Stage(_half_a_body, 60),
     "after a body was handed over": Stage(_at(smtp.SmtpConversation, "release", "after"), 60),
     "answer heard, nothing written": Stage(_heard(Ended), TURNS),
-    "answer written, not committed": Stage(_at(deliveries.Ledger, "record", "after"), TURNS),
+    "answer written, not committed": Stage(_at(ledger.Ledger, "record", "after"), TURNS),
     "before a batch is given back": Stage(_in("give_back", "before"), 4),
     "batch given back, not committed": Stage(_in("give_back", "after"), 4),
     "before finish": Stage(_in("finish", "before"), 4),
@@ -262,7 +262,7 @@ def _batches_end_early() -> None:
 
 def _states_not_asked() -> None:
     """`begin` takes what it is given, whatever the ledger says of it, and a lost lease is not noticed."""
-    begin, renew = deliveries.Ledger.begin, deliveries.Ledger.renew
+    begin, renew = ledger.Ledger.begin, ledger.Ledger.renew
 
     def blind(self: Any, *args: Any) -> Any:
         self._begin = self._begin.replace(" AND state IN ('queued', 'deferred')", "")
@@ -271,8 +271,8 @@ def _states_not_asked() -> None:
     def always(self: Any, owner: str, now: Any) -> int:
         return _Always(renew(self, owner, now))
 
-    deliveries.Ledger.begin = blind  # type: ignore[method-assign]
-    deliveries.Ledger.renew = always  # type: ignore[method-assign]
+    ledger.Ledger.begin = blind  # type: ignore[method-assign]
+    ledger.Ledger.renew = always  # type: ignore[method-assign]
 
 
 class _Always(int):
