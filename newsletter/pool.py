@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import queue
 import selectors
@@ -20,6 +21,8 @@ from newsletter.maildir import MaildirConversation
 from newsletter.relay_turns import RelayTurns
 from newsletter.relays import Closed, Conversation, Ended, Event, Job, Outcome, Ready, Returned
 from newsletter.smtp_login import log_in
+
+log = logging.getLogger("newsletter")
 
 SWEEP = 5.0
 """Seconds between looks at connections that are silent."""
@@ -140,6 +143,10 @@ class Pool:
             made = open_relay(relay, self._folder, time.monotonic())
         except RelayMistake as mistake:
             made = mistake
+        except Exception as fault:
+            # A fault of ours: the relay rests, the log has it whole, and nobody waits for this login for ever.
+            log.exception("the login to relay %s failed", relay.name)
+            made = RelayMistake(f"the login failed in the program itself: {type(fault).__name__}")
         self._let_in.put((relay, made))
         if self._closed:
             self._turn_away()

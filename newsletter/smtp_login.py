@@ -70,6 +70,13 @@ def log_in(relay: Relay, password: str | None, beside: Path, *, timeout: float =
     except smtplib.SMTPResponseException as error:
         discard(server)
         raise mistake(f"it refuses us: {_spoken(error.smtp_code, error.smtp_error)}", "Ask who runs it.") from None
+    except UnicodeEncodeError:
+        # What it says holds a letter of the password.
+        discard(server)
+        raise mistake(
+            "the login can't be said: username or password has letters outside ASCII",
+            "Have the relay's password set to one of plain letters.",
+        ) from None
     # ValueError: a challenge to log in that isn't base64 comes out of smtplib as it is.
     except (OSError, smtplib.SMTPException, ValueError) as error:
         discard(server)

@@ -455,6 +455,19 @@ def test_a_certificate_that_is_not_good_rests_that_relay_and_the_other_one_does_
     assert known_against(folder) == {"office": "its certificate isn't good: unable to get local issuer certificate"}
 
 
+def test_a_password_that_the_login_can_not_carry_is_said_and_not_shown(
+    sending: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELAY_PASSWORD", "gehéim")
+    with MailServer(extensions=("AUTH PLAIN",)) as server, MailServer() as other:
+        office = relay(server, "office", username="desk", password_env="RELAY_PASSWORD")
+        folder = sending(office, relay(other, "other"))
+        progress = send(folder)
+        assert copies(other) == dict.fromkeys(READERS, 1)
+    assert "username or password has letters outside ASCII" in progress.trouble
+    assert "é" not in progress.trouble + known_against(folder)["office"]
+
+
 def test_ehlo_refused_is_said_with_its_words(sending: Any) -> None:
     no = b"550 5.7.1 not to you\r\n"
     with MailServer(instead={"EHLO": no, "HELO": no}) as server, MailServer() as other:
