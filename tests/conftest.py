@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,10 @@ from newsletter.folder import Folder
 from newsletter.models import List, Subscriber, Subscription
 from newsletter.states import SubscriptionState
 from newsletter.tokens import keys
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As it is in what a shell has put into the background; the programs that tests start would never hear a Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NOW = dt.datetime(2023, 11, 13, 19, 46, tzinfo=dt.UTC)
 """A Monday, 14:46 in New York: the day before Vol 2 No 21 goes."""
