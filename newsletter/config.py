@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from msgspec import Meta, Struct
 
 from newsletter.errors import ConfigMistake
+from newsletter.reader_settings import Returns, SignUp, Web
 from newsletter.toml_file import line_of, parse, source
 
 T = TypeVar("T")
@@ -188,6 +189,14 @@ class Publication(Struct, frozen=True, forbid_unknown_fields=True):
     approval: Approval = Approval.approve
     numbering: Numbering = Numbering()
     privacy_url: str = ""
+    segment: str = ""
+    """The part of its lists that it goes to, one of `segments`; empty: all of them. An issue may have its own."""
+    measure_opens: bool = False
+    """Whether it is counted how often an issue is opened, in sum and for nobody in particular."""
+    measure_clicks: bool = False
+    """Whether it is counted how often a link is followed, likewise."""
+    measure_readers: bool = False
+    """Whether readers are asked if what they open and follow may be kept with their name."""
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
@@ -209,6 +218,11 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """By the domain of a sender."""
     dkim: tuple[Dkim, ...] = ()
     """Without any, messages aren't signed here; the relay may do it."""
+    segments: dict[Name, Words] = {}
+    """Parts of lists, each by an expression such as "city is 'Tokyo' and joined before 2024-01-01"."""
+    web: Web = Web()
+    sign_up: SignUp = SignUp()
+    returns: Returns = Returns()
 
 
 LEAST_RATE = 1 / 86400
@@ -329,6 +343,8 @@ def decode(text: str, path: Path) -> Config:
     if not config.sending.retry_after:
         raise wrong("sending.retry_after", "at least one length of time is needed")
     check("sending.give_up_after", config.sending.give_up_after, span)
+    check("sign_up.confirm_within", config.sign_up.confirm_within, span)
+    check("returns.half_life", config.returns.half_life, span)
     signing: set[tuple[str, str]] = set()
     for i, entry in enumerate(config.dkim):
         domain = check(f"dkim[{i}].domain", entry.domain, dns_name)
@@ -356,6 +372,8 @@ def decode(text: str, path: Path) -> Config:
             raise wrong(f"{key}.cadence.copy_deadline", "it comes after the issue goes")
         if not _order(deadline) <= _order(approve) <= _order(sends):
             raise wrong(f"{key}.cadence.approve_by", "it must come between the copy deadline and the time of sending")
+        if publication.segment and publication.segment not in config.segments:
+            raise wrong(f"{key}.segment", f'there is no segment "{publication.segment}"; describe it under [segments]')
         if publication.min_stories > publication.max_stories:
             raise wrong(f"{key}.min_stories", f"it is more than max_stories ({publication.max_stories})")
         for name in re.findall(r"\{([^{}]*)\}", publication.subject):

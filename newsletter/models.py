@@ -31,11 +31,17 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 
 from newsletter.states import (
+    ConsentTo,
     DeliveryState,
     DraftState,
+    HitKind,
     IssueState,
+    LeftBy,
+    LetterKind,
+    LetterState,
     NoticeState,
     RenditionKind,
+    ReturnKind,
     SubscriptionState,
     SuppressionReason,
 )
@@ -70,6 +76,12 @@ _STATES: tuple[type[enum.Enum], ...] = (
     SuppressionReason,
     NoticeState,
     RenditionKind,
+    ConsentTo,
+    HitKind,
+    LeftBy,
+    LetterKind,
+    LetterState,
+    ReturnKind,
 )
 
 
@@ -184,6 +196,8 @@ class Issue(Base):
     wanted_subject: Mapped[str] = mapped_column(Text, default="")
     wanted_preheader: Mapped[str] = mapped_column(Text, default="")
     """What an editor asked for before the issue was assembled."""
+    segment: Mapped[str] = mapped_column(String(40), default="", server_default="")
+    """The part of its lists that it goes to, by the name of a segment; empty: the publication's, or all of them."""
     date: Mapped[dt.date | None]
     """On the masthead: the date of sending in the publication's zone."""
     subject: Mapped[str] = mapped_column(Text, default="")
@@ -258,6 +272,10 @@ class Subscriber(Base):
     """Attribute: text."""
     created: Mapped[dt.datetime]
     erased: Mapped[dt.datetime | None]
+    paused_until: Mapped[dt.date | None]
+    """Until that day, in the publication's zone, no issue goes to them; on it and afterwards they do."""
+    measured: Mapped[dt.datetime | None]
+    """Since when they agree to have what they open and follow kept with their name; None: they don't."""
 
 
 class Subscription(Base):
@@ -438,3 +456,157 @@ class Notice(Base):
     state: Mapped[NoticeState] = mapped_column(default=NoticeState.queued)
     since: Mapped[dt.datetime]
     why: Mapped[str] = mapped_column(Text, default="")
+
+
+class Consent(Base):
+    """That someone agreed to something: when, from where, and to which words. Gone after erasure."""
+
+    __tablename__ = "consents"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    subscriber_id: Mapped[int] = mapped_column(ForeignKey("subscribers.id"), index=True)
+    to: Mapped[ConsentTo]
+    lists: Mapped[str] = mapped_column(Text, default="")
+    """The lists that were ticked, with commas between."""
+    asked: Mapped[dt.datetime]
+    page: Mapped[str] = mapped_column(Text, default="")
+    """The address of the page where it was asked."""
+    client: Mapped[str] = mapped_column(String(64), default="")
+    """The network address that it came from."""
+    wording: Mapped[str] = mapped_column(Text)
+    """The words by the button, as they were shown."""
+    language: Mapped[str] = mapped_column(String(16), default="")
+    """The language that they were shown in."""
+    confirmed: Mapped[dt.datetime | None]
+    confirmed_client: Mapped[str] = mapped_column(String(64), default="")
+
+
+class Letter(Base):
+    """A mail to one reader that isn't an issue: to confirm an address, or with a new link. Sent once."""
+
+    __tablename__ = "letters"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    publication: Mapped[str] = mapped_column(String(40))
+    kind: Mapped[LetterKind]
+    subscriber_id: Mapped[int] = mapped_column(ForeignKey("subscribers.id"), index=True)
+    address: Mapped[str] = mapped_column(String(320))
+    """Where it goes: for a change of address, the new one. Empty once it was sent and is of no more use."""
+    language: Mapped[str] = mapped_column(String(16), default="")
+    detail: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """What was asked for, to be done when it is confirmed: {"lists": [...], "consent": 3}."""
+    state: Mapped[LetterState] = mapped_column(default=LetterState.queued, index=True)
+    since: Mapped[dt.datetime]
+    asked: Mapped[dt.datetime]
+    expires: Mapped[dt.datetime]
+    """After this its link does nothing any more."""
+    tries: Mapped[int] = mapped_column(default=0)
+    next_look: Mapped[dt.datetime | None]
+    why: Mapped[str] = mapped_column(Text, default="")
+
+
+class Departure(Base):
+    """Someone left: by which door, after which issue, and why, where they cared to say."""
+
+    __tablename__ = "departures"
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    subscriber_id: Mapped[int] = mapped_column(index=True)
+    publication: Mapped[str] = mapped_column(String(40), default="")
+    """Empty: all of them."""
+    issue_id: Mapped[int | None]
+    """The issue whose link was used."""
+    lists: Mapped[str] = mapped_column(Text)
+    """The lists left, with commas between."""
+    at: Mapped[dt.datetime] = mapped_column(index=True)
+    by: Mapped[LeftBy]
+    reason: Mapped[str] = mapped_column(Text, default="")
+    """In their own words; empty again after erasure."""
+    undone: Mapped[dt.datetime | None]
+    """When they took it back by the button on the same page."""
+
+
+class Return(Base):
+    """A message that came back, or a relay's or provider's word of one, and what was made of it."""
+
+    __tablename__ = "returns"
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    at: Mapped[dt.datetime] = mapped_column(index=True)
+    source: Mapped[str] = mapped_column(String(40))
+    """Which way it came: "listener", "maildir", "imap", "stdin", "relay", "ses", "postmark", …"""
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    """Of what came, so that the same thing counts once however often it comes."""
+    kind: Mapped[ReturnKind]
+    fingerprint: Mapped[str] = mapped_column(String(32), default="", index=True)
+    """Of the address that it is about; empty where none could be told."""
+    subscriber_id: Mapped[int | None]
+    issue_id: Mapped[int | None]
+    status: Mapped[str] = mapped_column(String(16), default="")
+    """The enhanced status code (RFC 3463), or the SMTP code where there is none."""
+    words: Mapped[str] = mapped_column(Text, default="")
+    """What the other server said, shortened; "(erased)" after erasure."""
+    done: Mapped[str] = mapped_column(Text)
+    """What was made of it, in a sentence: "suppressed", "score 2.5 of 5", "ignored: an automatic reply"."""
+    file: Mapped[str] = mapped_column(String(200), default="")
+    """Where a person finds the whole of it, in the folder of returned messages; empty where it wasn't kept."""
+
+
+class BounceScore(Base):
+    """How often an address couldn't take mail lately; it halves as time goes by."""
+
+    __tablename__ = "bounce_scores"
+    fingerprint: Mapped[str] = mapped_column(String(32), primary_key=True)
+    score: Mapped[float]
+    at: Mapped[dt.datetime]
+    """When the score was that; since then it has faded."""
+
+
+class Hit(Base):
+    """A visit to a link in a mail, kept for minutes: until it is clear whether a person or a scanner made it."""
+
+    __tablename__ = "hits"
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    at: Mapped[dt.datetime] = mapped_column(index=True)
+    what: Mapped[HitKind]
+    issue_id: Mapped[int | None]
+    link: Mapped[int | None]
+    """Which link of the issue, for a click."""
+    message: Mapped[str] = mapped_column(String(32), index=True)
+    """Which message it came from: a keyed hash, that no longer leads to a reader once the hit is settled."""
+    client: Mapped[str] = mapped_column(String(32))
+    """Which client it came from: a keyed hash of network and program."""
+    subscriber_id: Mapped[int | None]
+    """Only where the reader agreed to be measured."""
+
+
+class Measure(Base):
+    """How often an issue was opened, or one of its links followed. No reader is in it."""
+
+    __tablename__ = "measures"
+    issue_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    what: Mapped[HitKind] = mapped_column(primary_key=True)
+    link: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """0 for opens."""
+    times: Mapped[int]
+    readers: Mapped[int]
+    """How many different messages it was."""
+
+
+class Interest(Base):
+    """What a reader who agreed to be measured opened or followed."""
+
+    __tablename__ = "interests"
+    subscriber_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    issue_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    what: Mapped[HitKind] = mapped_column(primary_key=True)
+    link: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    at: Mapped[dt.datetime]
+    """The first time."""
+
+
+class Ignored(Base):
+    """How many visits of scanners were ignored on a day: a count that anyone can see."""
+
+    __tablename__ = "ignored"
+    publication: Mapped[str] = mapped_column(String(40), primary_key=True)
+    day: Mapped[dt.date] = mapped_column(primary_key=True)
+    what: Mapped[str] = mapped_column(String(16), primary_key=True)
+    """What was ignored: open, click, page, button, form."""
+    times: Mapped[int]

@@ -105,3 +105,93 @@ class RenditionKind(enum.Enum):
     """The text/plain part of the mail, with merge fields framed."""
     page = "page"
     """The web page of the issue."""
+
+
+class ConsentTo(enum.Enum):
+    """What someone agreed to."""
+
+    subscription = "subscription"
+    """To be mailed through lists."""
+    measuring = "measuring"
+    """To have what they open and follow kept with their name."""
+
+
+class LetterKind(enum.Enum):
+    """What a mail to one reader is for."""
+
+    confirm = "confirm"
+    """Is it you who asked to subscribe? The subscription begins with the button behind the link."""
+    change = "change"
+    """Is this new address yours? It counts from the button behind the link."""
+    changed = "changed"
+    """To the old address: mail goes elsewhere from now on."""
+    link = "link"
+    """A new link to the reader's own page, asked for by them or by someone who knows their address."""
+
+
+class LetterState(enum.Enum):
+    """Where a mail to one reader is."""
+
+    queued = "queued"
+    """To be sent at the next opportunity."""
+    sent = "sent"
+    """A relay took it; its link works until it is used or expires."""
+    used = "used"
+    """The button behind its link was pressed."""
+    failed = "failed"
+    """No relay would take it, or its address is suppressed."""
+    expired = "expired"
+    """Nobody pressed the button in time."""
+
+
+class LeftBy(enum.Enum):
+    """The door by which someone left."""
+
+    one_click = "one-click"
+    """The button of their mail program (RFC 8058)."""
+    page = "page"
+    """The page behind the link in the mail."""
+    preferences = "preferences"
+    """Their own page: a list no longer ticked."""
+    mail = "mail"
+    """A mail with the word unsubscribe."""
+    admin = "admin"
+    """Somebody here did it for them."""
+
+
+class ReturnKind(enum.Enum):
+    """What a returned message turned out to be."""
+
+    hard = "hard"
+    """The address doesn't exist: suppressed."""
+    soft = "soft"
+    """It can't take mail now: counted, and suppressed when it goes on for long."""
+    policy = "policy"
+    """We were refused, not the reader: their address is not held to blame."""
+    delayed = "delayed"
+    """The server is still trying."""
+    delivered = "delivered"
+    """A report of success."""
+    complaint = "complaint"
+    """Their owner reported it as spam: suppressed at once."""
+    unsubscribe = "unsubscribe"
+    """A mail that asks to leave."""
+    reply = "reply"
+    """An automatic reply: out of office, a ticket number, a challenge. Ignored."""
+    forged = "forged"
+    """A report about a message that we never sent. Ignored."""
+    unknown = "unknown"
+    """Not understood: it is in the folder of returned messages, for a person to look at."""
+
+
+class HitKind(enum.Enum):
+    """What a visit to a link in a mail was."""
+
+    open = "open"
+    """The picture that is measured was fetched."""
+    click = "click"
+    """A link was followed."""
+    page = "page"
+    """One of the reader's own pages was looked at."""
+    canary = "canary"
+    """The link that no person sees was followed: this client is a scanner."""

@@ -22,6 +22,7 @@ _MAC = 12
 """Bytes of keyed BLAKE2b (RFC 7693) in a token: 96 bits. It is made twice a message; HMAC takes six times as long."""
 
 
+PURPOSES = ("token", "form", "fingerprint")
 _SUBSCRIBER = 40
 """Bits of a subscriber's number in a token; the issue's stand above them."""
 
@@ -31,6 +32,8 @@ class Keys:
     """The secrets of one database, newest first."""
 
     token: tuple[bytes, ...]
+    form: tuple[bytes, ...]
+    """What seals the forms on our pages, and hashes what must not be told apart from outside."""
     fingerprint: bytes
     """Never rotated: suppressions of erased addresses are known by it alone."""
 
@@ -43,15 +46,30 @@ class Keys:
         what = number.to_bytes((number.bit_length() + 7) // 8, "big")
         return (blake2b(what, key=self.token[0], digest_size=_MAC).digest() + what).hex()
 
+    def letter(self, letter: int) -> str:
+        """A token for the link in a letter: 26 hexadecimal digits or more. It is no reader's token, nor they it."""
+        what = letter.to_bytes((letter.bit_length() + 7) // 8, "big")
+        return (blake2b(what, key=self.token[0], digest_size=_MAC, person=b"letter").digest() + what).hex()
+
+    def read_letter(self, token: str) -> int | None:
+        """The letter of a token, or None where it isn't one of ours."""
+        raw = _raw(token)
+        if raw is None or not 1 <= len(raw) - _MAC <= 8:
+            return None
+        mac, what = raw[:_MAC], raw[_MAC:]
+        for key in self.token:
+            if hmac.compare_digest(mac, blake2b(what, key=key, digest_size=_MAC, person=b"letter").digest()):
+                return int.from_bytes(what, "big")
+        return None
+
     def message(self, issue: int, subscriber: int) -> str:
         """What a Message-ID is made of: the same for ever for one reader of one issue. 24 hexadecimal digits."""
         return blake2b(struct.pack(">IQ", issue, subscriber), key=self.fingerprint, digest_size=12).hexdigest()
 
     def read(self, token: str) -> tuple[int, int] | None:
         """(issue, subscriber) of a token, or None where it isn't one of ours."""
-        try:
-            raw = bytes.fromhex(token)
-        except ValueError:
+        raw = _raw(token)
+        if raw is None:
             return None
         mac, what = raw[:_MAC], raw[_MAC:]
         if not 1 <= len(what) <= 12 or what[0] == 0:
@@ -67,15 +85,25 @@ class Keys:
         return blake2b(address_key.encode(), key=self.fingerprint, digest_size=16, person=b"address").hexdigest()
 
 
+def _raw(token: str) -> bytes | None:
+    """The bytes of hexadecimal digits in the one way that we write them: no space, no other alphabet's digits."""
+    if not token.isascii() or len(token) > 80 or not token.isalnum():
+        return None
+    try:
+        return bytes.fromhex(token)
+    except ValueError:
+        return None
+
+
 def keys(session: Session, now: dt.datetime) -> Keys:
     """The database's secrets; made on first use."""
-    found: dict[str, list[bytes]] = {"token": [], "fingerprint": []}
+    found: dict[str, list[bytes]] = {purpose: [] for purpose in PURPOSES}
     for key in session.scalars(select(Key).order_by(Key.id.desc())):
         found.setdefault(key.purpose, []).append(key.secret)
-    for purpose in ("token", "fingerprint"):
+    for purpose in PURPOSES:
         if not found[purpose]:
             secret = secrets.token_bytes(32)
             session.add(Key(purpose=purpose, secret=secret, created=now))
             found[purpose] = [secret]
     session.flush()
-    return Keys(token=tuple(found["token"]), fingerprint=found["fingerprint"][0])
+    return Keys(token=tuple(found["token"]), form=tuple(found["form"]), fingerprint=found["fingerprint"][0])

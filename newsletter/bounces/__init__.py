@@ -1,0 +1,1 @@
+"""What comes back: read, told apart, acted on, and written down."""
