@@ -68,6 +68,13 @@ class Folder:
         return name, publications[name]
 
 
+def included() -> Path:
+    """Where the sample publication lies: in the installed package, or at the top of a checkout."""
+    package = Path(__file__).parent
+    installed = package / "included"
+    return installed if installed.is_dir() else package.parent
+
+
 def open_folder(path: Path, *, checked: bool = True) -> Folder:
     """The publication folder at `path`. ConfigMistake or DatabaseMistake if it can't be worked with.
 

@@ -8,16 +8,9 @@ from pathlib import Path
 
 from newsletter import database, lists
 from newsletter.errors import ConfigMistake
-from newsletter.folder import Folder, open_folder
+from newsletter.folder import Folder, included, open_folder
 
 PARTS = ("config.toml", "templates", "lists")
-
-
-def included() -> Path:
-    """Where the sample publication lies: in the installed package, or at the top of a checkout."""
-    package = Path(__file__).parent
-    installed = package / "included"
-    return installed if installed.is_dir() else package.parent
 
 
 def make(path: Path, now: dt.datetime) -> Folder:

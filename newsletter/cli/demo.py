@@ -27,7 +27,7 @@ from newsletter.cli.common import listed, local, plural, table
 from newsletter.cli.common import state as shown_state
 from newsletter.cli.sending import live
 from newsletter.errors import Mistake
-from newsletter.folder import Folder, open_folder
+from newsletter.folder import Folder, included, open_folder
 from newsletter.models import Delivery, Issue, Rendition, Subscriber
 from newsletter.sender import Sender
 from newsletter.spreadsheets import opened
@@ -168,7 +168,7 @@ def _pointed_at(folder: Folder, port: int) -> Folder:
 
 
 def _readers(folder: Folder) -> str:
-    with folder.session() as session, opened(init.included() / "sample" / "subscribers.csv", score, None) as rows:
+    with folder.session() as session, opened(included() / "sample" / "subscribers.csv", score, None) as rows:
         report = import_subscribers(
             session,
             folder.config,
@@ -195,7 +195,7 @@ def _readers(folder: Folder) -> str:
 
 def _drafts(folder: Folder, slug: str) -> str:
     sections = {name: publication.sections for name, publication in folder.config.publications.items()}
-    files = sorted((init.included() / "sample" / "stories").glob("*.md"))
+    files = sorted((included() / "sample" / "stories").glob("*.md"))
     with folder.session() as session:
         for file in files:
             story = story_file.read(file.read_bytes(), sections, where=file, beside=file.parent, publication=slug)

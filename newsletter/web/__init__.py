@@ -1,0 +1,37 @@
+"""What a browser asks: readers' pages. GET and HEAD change nothing, anywhere; no cookie is ever set."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from newsletter.folder import Folder
+from newsletter.web import safety
+from newsletter.web.site import Site, UnderPrefix
+
+LARGEST = 64 * 1024
+"""Octets of a form; the webhooks of providers may have more."""
+
+
+def make(folder: Folder, clock: Callable[[], dt.datetime], wake: Callable[[], None] = lambda: None) -> Flask:
+    """The pages of a publication's folder, as a WSGI application.
+
+    `wake` is called when something was queued that shouldn't wait for the next ring of the bell.
+    """
+    from newsletter.web.reading import reading
+
+    app = Flask("newsletter.web", static_folder=None, template_folder=None)
+    app.config.update(MAX_CONTENT_LENGTH=LARGEST, MAX_FORM_MEMORY_SIZE=LARGEST, MAX_FORM_PARTS=200)
+    site = Site.of(folder, clock, wake)
+    app.extensions["newsletter"] = site
+    safety.guard(app)
+    for blueprint in (reading,):
+        app.register_blueprint(blueprint)
+    app.wsgi_app = UnderPrefix(app.wsgi_app, site.prefix)  # type: ignore[method-assign]
+    if folder.config.web.proxies:
+        hops = folder.config.web.proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0, x_prefix=0)  # type: ignore[method-assign]
+    return app

@@ -1,0 +1,94 @@
+"""What every page needs: the folder, the clock, the words of each language, and where the pages lie."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from gettext import NullTranslations
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit
+
+from flask import current_app
+
+from newsletter import translations
+from newsletter.folder import Folder, included
+from newsletter.tokens import keys
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+STYLES = ("tokens.css", "reader.css")
+"""The style sheets of readers' pages, in their order; served as one."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Made once, when the pages begin to be served."""
+
+    folder: Folder
+    clock: Callable[[], dt.datetime]
+    wake: Callable[[], None]
+    prefix: str
+    """The path of base_url, in front of every path of ours: "" or "/news"."""
+    words: dict[str, NullTranslations]
+    """Language: its words."""
+    style: bytes
+    style_path: str
+    """Where the style sheet is; its name changes with its content, so that it may be kept for ever."""
+    places: tuple[Path, ...]
+    """Where templates are looked for: in the folder first, then in what comes with the program."""
+
+    @classmethod
+    def of(cls, folder: Folder, clock: Callable[[], dt.datetime], wake: Callable[[], None]) -> Site:
+        """The site of a folder. ValueError for a translation that can't be read."""
+        with folder.session() as session:
+            # Made now where there are none: no page that is only looked at has to write.
+            keys(session, clock())
+        places = (folder.templates, included() / "templates")
+        style = "".join(_first(places, f"web/{name}").read_text(encoding="utf-8") for name in STYLES).encode()
+        digest = hashlib.sha256(style).hexdigest()[:16]
+        prefix = urlsplit(folder.config.base_url).path.rstrip("/")
+        return cls(
+            folder=folder,
+            clock=clock,
+            wake=wake,
+            prefix=prefix,
+            words=translations.catalogues(tuple(place / "translations" for place in places)),
+            style=style,
+            style_path=f"{prefix}/look/{digest}.css",
+            places=places,
+        )
+
+    def now(self) -> dt.datetime:
+        """The time by which everything in this request is done."""
+        return self.clock()
+
+    def path(self, *parts: object) -> str:
+        """A path of ours, for links and forms, from its parts."""
+        return "/".join((self.prefix, *map(str, parts)))
+
+
+def site() -> Site:
+    """The site that this request is for."""
+    return cast("Site", current_app.extensions["newsletter"])
+
+
+def _first(places: Iterable[Path], name: str) -> Path:
+    return next((place / name for place in places if (place / name).is_file()), included() / "templates" / name)
+
+
+class UnderPrefix:
+    """Takes the path of base_url off, for a web server in front that passes it on."""
+
+    def __init__(self, app: WSGIApplication, prefix: str) -> None:
+        self._app = app
+        self._prefix = prefix
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if self._prefix and path.startswith(self._prefix + "/"):
+            environ["PATH_INFO"] = path[len(self._prefix) :]
+        return self._app(environ, start_response)
