@@ -6,17 +6,22 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test bench torture format lock clean
+.PHONY: demo test chromium bench torture format lock clean
 
 demo: $(STAMP)
 	$(BIN)/newsletter demo
 
-test: $(STAMP)
+test: $(STAMP) chromium
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2
+
+# The browser that walks through the pages. Without one those tests are skipped, and say so.
+chromium:
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+		&& apt-get -qq update && apt-get -qq -y install --no-install-recommends chromium >/dev/null; } || true
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/all.py

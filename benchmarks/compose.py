@@ -43,7 +43,7 @@ def html(paragraphs: int) -> str:
 
 def composer(paragraphs: int, *kinds: str) -> Composer:
     settings = config.read(Path(__file__).parent.parent / "config.toml")
-    keys = Keys(token=(b"k" * 32,), fingerprint=b"f" * 32)
+    keys = Keys(token=(b"k" * 32,), form=(b"o" * 32,), fingerprint=b"f" * 32)
     content = Content(1, "digest", 2, 21, "US-Japan Alliance Digest 2.21", html(paragraphs), TEXT)
     names = fields.known(settings.attributes)
     signers = tuple(SIGNERS[kind] for kind in kinds)

@@ -170,6 +170,7 @@ class Composer:
             "joined": self._joined,
             "unsubscribe_url": lambda _, token: f"{base_url}/leave/{token}",
             "preferences_url": lambda _, token: f"{base_url}/me/{token}",
+            "view_url": lambda _, token: f"{base_url}/view/{token}",
         }
 
     def compose(self, reader: Reader, now: dt.datetime) -> Message:

@@ -14,7 +14,9 @@
     ├── IssueMistake         something asked of an issue that its state doesn't allow
     ├── DeliveryMistake      something asked of a delivery that its state doesn't allow
     ├── DkimMistake          a key that messages can't be signed with
-    └── RelayMistake         a relay that can't be reached, or refuses us
+    ├── ReturnMistake        a returned message that can't be written down now, a mailbox that can't be looked into
+    ├── RelayMistake         a relay that can't be reached, or refuses us
+    └── WebMistake           pages that can't be served: a port that is taken, a translation that can't be read
 
 What a mail server answers to a message is not here: it is a value (see newsletter.smtp). Neither is a
 fault of the program's own: that stays an exception of Python's and is shown as such.
@@ -111,5 +113,13 @@ class DkimMistake(Mistake):
     """A file holds no key that messages can be signed with, or can't be made one."""
 
 
+class ReturnMistake(Mistake):
+    """A returned message can't be written down now, or a mailbox of them can't be looked into."""
+
+
 class RelayMistake(Mistake):
     """A relay can't be reached, or refuses us: its address, its login, its certificate."""
+
+
+class WebMistake(Mistake):
+    """The pages can't be served: a port that is taken, a translation that can't be read."""

@@ -27,10 +27,11 @@ ALWAYS = {
     "joined": "the day on which they subscribed",
     "unsubscribe_url": "the page to leave by",
     "preferences_url": "the page of their own settings",
+    "view_url": "this very mail, in a browser",
 }
 """The fields that every publication has; a publication's `attributes` come on top."""
 
-URLS = frozenset({"unsubscribe_url", "preferences_url"})
+URLS = frozenset({"unsubscribe_url", "preferences_url", "view_url"})
 """Fields that are a whole web address, and go into a link as they are."""
 
 _EXPRESSION = re.compile(r"\[\[([^\[\]\r\n\x00-\x1f]{1,200})\]\]")

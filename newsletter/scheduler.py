@@ -80,7 +80,8 @@ class Bell:
         self._scheduler = BackgroundScheduler(timezone=dt.UTC)
         self._scheduler.add_job(
             self.ring,
-            IntervalTrigger(seconds=EVERY, timezone=dt.UTC),
+            id="ring",
+            trigger=IntervalTrigger(seconds=EVERY, timezone=dt.UTC),
             coalesce=True,
             max_instances=1,
             next_run_time=dt.datetime.now(dt.UTC),
@@ -92,6 +93,10 @@ class Bell:
     def stop(self) -> None:
         """Waits for a ring that is under way, then rings no more."""
         self._scheduler.shutdown(wait=True)
+
+    def wake(self) -> None:
+        """Rings at once: something was queued that someone waits for."""
+        self._scheduler.modify_job("ring", next_run_time=dt.datetime.now(dt.UTC))
 
     def ring(self) -> None:
         """One look, and the notices that it left. What goes wrong is said once, and tried again at the next ring."""

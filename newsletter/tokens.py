@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hmac
+import itertools
 import secrets
 import struct
 from dataclasses import dataclass
@@ -18,11 +19,12 @@ from sqlalchemy.orm import Session
 
 from newsletter.models import Key
 
+ROTATED = ("token", "form")
+PURPOSES = (*ROTATED, "fingerprint")
 _MAC = 12
 """Bytes of keyed BLAKE2b (RFC 7693) in a token: 96 bits. It is made twice a message; HMAC takes six times as long."""
 
 
-PURPOSES = ("token", "form", "fingerprint")
 _SUBSCRIBER = 40
 """Bits of a subscriber's number in a token; the issue's stand above them."""
 
@@ -83,6 +85,29 @@ class Keys:
     def print_of(self, address_key: str) -> str:
         """The fingerprint of an address: 32 hexadecimal digits."""
         return blake2b(address_key.encode(), key=self.fingerprint, digest_size=16, person=b"address").hexdigest()
+
+
+def rotate(session: Session, now: dt.datetime) -> None:
+    """New secrets sign from now on. The old ones still verify: a link in an old mail keeps working."""
+    for purpose in ROTATED:
+        session.add(Key(purpose=purpose, secret=secrets.token_bytes(32), created=now))
+    session.flush()
+
+
+def forget(session: Session, before: dt.datetime) -> int:
+    """Secrets that a newer one had replaced before that moment are forgotten; answers how many.
+
+    Every link that they signed leads nowhere from now on, and nobody can leave by it with one click.
+    """
+    forgotten = 0
+    for purpose in ROTATED:
+        rows = session.scalars(select(Key).where(Key.purpose == purpose).order_by(Key.id)).all()
+        for row, successor in itertools.pairwise(rows):
+            if successor.created < before:
+                session.delete(row)
+                forgotten += 1
+    session.flush()
+    return forgotten
 
 
 def _raw(token: str) -> bytes | None:

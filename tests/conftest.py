@@ -34,6 +34,9 @@ database = "sqlite:///newsletter.db"
 base_url = "https://digest.example.org"
 attributes = ["first_name", "city", "plan"]
 
+[web]
+port = 0
+
 [[relays]]
 name = "outbox"
 kind = "maildir"

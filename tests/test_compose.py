@@ -22,7 +22,7 @@ from newsletter.compose import Composer, Content, Reader
 from newsletter.tokens import Keys
 
 PUBLICATION = config.decode(CONFIG, __import__("pathlib").Path("config.toml")).publications["digest"]
-KEYS = Keys(token=(b"k" * 32,), fingerprint=b"f" * 32)
+KEYS = Keys(token=(b"k" * 32,), form=(b"o" * 32,), fingerprint=b"f" * 32)
 NAMES = fields.known(["first_name", "city", "plan"])
 HTML = (
     '<!doctype html><html lang="en"><body><p>Dear \x02name|reader\x03,</p>\n<p>.dots and  two spaces </p>'
@@ -121,7 +121,7 @@ def test_the_headers_say_what_bulk_mail_has_to_say() -> None:
 
 def test_a_message_id_depends_on_issue_and_subscriber_alone() -> None:
     one = parsed(composer().compose(reader(), NOW).data)["Message-ID"]
-    rotated = Keys(token=(b"new" * 11, *KEYS.token), fingerprint=KEYS.fingerprint)
+    rotated = Keys(token=(b"new" * 11, *KEYS.token), form=KEYS.form, fingerprint=KEYS.fingerprint)
     content = Content(7, "digest", 2, 21, "Another", "<p>x</p>", "x")
     again = Composer(content, PUBLICATION, "https://elsewhere.example", NAMES, rotated).compose(
         reader(name="Changed", city="x"), NOW + dt.timedelta(days=3)

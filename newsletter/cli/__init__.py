@@ -13,8 +13,9 @@ from newsletter import __version__
 COMMANDS = {
     "init": ("start", "Make a new publication's folder."),
     "demo": ("start", "The sample digest from drafts to inboxes, on this machine."),
-    "run": ("work", "Scheduler and sender in one process."),
+    "run": ("work", "Scheduler, sender and pages in one process."),
     "work": ("work", "A sender only, for more hosts."),
+    "web": ("work", "Readers' pages only."),
     "status": ("status", "What is going on, what waits and why, what comes next."),
     "draft": ("draft", "Stories: add, list, show, edit, ready, drop, order."),
     "issue": ("issue", "Issues: assemble, preview, approve, hold, send, pause, …"),

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from rich.text import Text
 
-from newsletter.cli.common import console, json_option, place, print_json
+from newsletter.cli.common import (
+    Moment,
+    at_option,
+    console,
+    here,
+    json_option,
+    place,
+    plural,
+    print_json,
+    yes_option,
+)
 
 if TYPE_CHECKING:
     from newsletter.folder import Folder
@@ -22,6 +33,7 @@ def db() -> None:
     newsletter db upgrade                   after installing a newer newsletter
     newsletter db check                     is it whole, and does every audience add up?
     newsletter db backup digest-backup.db   a copy, while sending goes on
+    newsletter db rotate-keys               new secrets for readers' links
     """
 
 
@@ -115,3 +127,39 @@ def backup(file: Path) -> None:
         version = database_check.copy(folder.engine, part, show)
     click.echo(f"{file} is a copy of the database, {file.stat().st_size / 1e6:,.1f} MB, of version {version}.")
     click.echo(f"To a whole backup belong config.toml, lists/, templates/ and {folder.config.pictures}/ too.")
+
+
+@db.command("rotate-keys")
+@click.option(
+    "--forget-before",
+    type=Moment(),
+    metavar="TIME",
+    help="Forget keys that were replaced before that: links that they signed lead nowhere any more.",
+)
+@yes_option
+@at_option
+def rotate_keys(forget_before: dt.datetime | None, yes: bool, now: dt.datetime) -> None:
+    """Make new secrets for the links in mails, for return addresses and for forms.
+
+    Links that were signed with the old ones go on working, for as long as the old ones are kept; so whoever kept an
+    old mail can still leave by it. Only where a secret may have been seen by someone, forget the old ones too.
+
+    \b
+    newsletter db rotate-keys
+    newsletter db rotate-keys --forget-before 2024-01-01
+    """
+    from newsletter import tokens
+
+    if forget_before is not None and not yes:
+        click.confirm("Links in mails from before then will lead nowhere, the ones to leave by too. Go on?", abort=True)
+    with here().session() as session:
+        tokens.keys(session, now)
+        forgotten = 0
+        if forget_before is None:
+            tokens.rotate(session, now)
+        else:
+            forgotten = tokens.forget(session, forget_before)
+    if forget_before is None:
+        click.echo("New keys sign from now on; links that are out already go on working.")
+    else:
+        click.echo(f"{plural(forgotten, 'old key')} forgotten.")

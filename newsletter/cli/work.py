@@ -1,8 +1,9 @@
-"""newsletter run, newsletter work: the processes that keep it going."""
+"""newsletter run, newsletter work, newsletter web: the processes that keep it going."""
 
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import os
 import signal
 import threading
@@ -21,9 +22,10 @@ at_option = click.option(
 
 
 @click.command()
+@click.option("--no-web", is_flag=True, help="Serve no pages; another process does: newsletter web.")
 @at_option
-def run(at: dt.datetime | None) -> None:
-    """Keep it all going: the scheduler and a sender, in this process, until it is told to stop.
+def run(no_web: bool, at: dt.datetime | None) -> None:
+    """Keep it all going: the scheduler, a sender and the pages, in this process, until it is told to stop.
 
     SIGTERM and Ctrl-C let the messages that are being given to a relay end, then stop; a second one stops at once, and
     is safe too: the few that were in the open are listed as uncertain at the next start.
@@ -33,17 +35,48 @@ def run(at: dt.datetime | None) -> None:
     newsletter -C /srv/digest run
     """
     from newsletter.scheduler import Bell
+    from newsletter.web.serving import Serving
 
+    _log()
     folder = here()
     clock = clock_from(at)
     bell = Bell(folder, clock, _say)
+    pages = None if no_web else Serving(folder, clock, bell.wake)
     asked = stop_on_signals()
     _say(f"running {', '.join(each.title for each in folder.config.publications.values())} from {folder.path}")
     bell.start()
+    if pages:
+        pages.start()
+        _say(f"pages on {pages.address}")
     try:
         send_for_ever(folder, clock, asked)
     finally:
+        if pages:
+            pages.stop()
         bell.stop()
+    _say("stopped")
+
+
+@click.command()
+@at_option
+def web(at: dt.datetime | None) -> None:
+    """Serve the pages, and nothing else: where newsletter run --no-web does the rest.
+
+    A web server with a certificate stands in front of it; config.toml has the port, [web].
+
+    \b
+    newsletter web
+    """
+    from newsletter.web.serving import Serving
+
+    _log()
+    pages = Serving(here(), clock_from(at))
+    asked = stop_on_signals()
+    pages.start()
+    _say(f"pages on {pages.address}")
+    while not asked.wait(3600):
+        pass
+    pages.stop()
     _say("stopped")
 
 
@@ -111,6 +144,12 @@ def stop_on_signals() -> threading.Event:
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, heard)
     return asked
+
+
+def _log() -> None:
+    """What the program notes of itself, in the same form as what it says."""
+    logging.basicConfig(format="%(asctime)s  %(message)s", datefmt="%Y-%m-%d %H:%M:%S", level=logging.WARNING)
+    logging.getLogger("newsletter").setLevel(logging.INFO)
 
 
 def _say(sentence: str) -> None:

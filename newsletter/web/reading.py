@@ -49,7 +49,7 @@ def picture(name: str) -> Response:
     if not path.is_file():
         abort(404)
     safety.public(FOR_EVER)
-    response = send_file(path, conditional=True)
+    response = send_file(path, conditional=True, max_age=FOR_EVER)
     # Mail programs that show mails on the web fetch it from there.
     response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     return response
@@ -80,7 +80,7 @@ def issues(slug: str) -> Response:
     return page("issues.html", slug, issues=shown)
 
 
-@reading.get("/<slug>/<int:volume>/<int:number>")
+@reading.get("/<slug>/<int(max=99999):volume>/<int(max=99999):number>")
 def issue(slug: str, volume: int, number: int) -> Response:
     """An issue's page, to the byte as it was rendered."""
     if slug not in site().folder.config.publications:

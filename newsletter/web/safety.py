@@ -58,7 +58,7 @@ def public(seconds: int) -> None:
 
 def shown_path(request: Request) -> str:
     """The path of a request without what is secret in it."""
-    return _SECRET.sub("…", request.path)[:200].encode("ascii", "backslashreplace").decode()
+    return _SECRET.sub("...", request.path)[:200].encode("ascii", "backslashreplace").decode()
 
 
 def _headers(response: Response) -> Response:

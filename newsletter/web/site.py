@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from flask import current_app
 
 from newsletter import translations
+from newsletter.errors import WebMistake
 from newsletter.folder import Folder, included
 from newsletter.tokens import keys
 
@@ -43,11 +44,15 @@ class Site:
 
     @classmethod
     def of(cls, folder: Folder, clock: Callable[[], dt.datetime], wake: Callable[[], None]) -> Site:
-        """The site of a folder. ValueError for a translation that can't be read."""
+        """The site of a folder. WebMistake for a translation that can't be read."""
         with folder.session() as session:
             # Made now where there are none: no page that is only looked at has to write.
             keys(session, clock())
         places = (folder.templates, included() / "templates")
+        try:
+            words = translations.catalogues(tuple(place / "translations" for place in places))
+        except ValueError as error:
+            raise WebMistake(f"a translation can't be read: {error}") from None
         style = "".join(_first(places, f"web/{name}").read_text(encoding="utf-8") for name in STYLES).encode()
         digest = hashlib.sha256(style).hexdigest()[:16]
         prefix = urlsplit(folder.config.base_url).path.rstrip("/")
@@ -56,7 +61,7 @@ class Site:
             clock=clock,
             wake=wake,
             prefix=prefix,
-            words=translations.catalogues(tuple(place / "translations" for place in places)),
+            words=words,
             style=style,
             style_path=f"{prefix}/look/{digest}.css",
             places=places,
