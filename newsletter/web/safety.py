@@ -19,7 +19,6 @@ log = logging.getLogger("newsletter.web")
 
 POLICY = (
     "default-src 'none'",
-    "img-src 'self'",
     "style-src 'self'",
     "form-action 'self'",
     "frame-ancestors 'none'",
@@ -66,6 +65,9 @@ def _headers(response: Response) -> Response:
         response.headers.setdefault(name, value)
     allowed = getattr(g, "allowed", ())
     names = {source.partition(" ")[0] for source in allowed}
+    if "img-src" not in names:
+        # Pictures are where base_url says, also while the pages are looked at on the machine itself.
+        allowed = (*allowed, f"img-src 'self' {site().origin}")
     parts = [part for part in POLICY if part.partition(" ")[0] not in names]
     response.headers.setdefault("Content-Security-Policy", "; ".join([*parts, *allowed]))
     kept_for = getattr(g, "kept_for", None)

@@ -32,6 +32,8 @@ class Site:
     folder: Folder
     clock: Callable[[], dt.datetime]
     wake: Callable[[], None]
+    origin: str
+    """The scheme and host of base_url."""
     prefix: str
     """The path of base_url, in front of every path of ours: "" or "/news"."""
     words: dict[str, NullTranslations]
@@ -55,11 +57,13 @@ class Site:
             raise WebMistake(f"a translation can't be read: {error}") from None
         style = "".join(_first(places, f"web/{name}").read_text(encoding="utf-8") for name in STYLES).encode()
         digest = hashlib.sha256(style).hexdigest()[:16]
-        prefix = urlsplit(folder.config.base_url).path.rstrip("/")
+        base = urlsplit(folder.config.base_url)
+        prefix = base.path.rstrip("/")
         return cls(
             folder=folder,
             clock=clock,
             wake=wake,
+            origin=f"{base.scheme}://{base.netloc}",
             prefix=prefix,
             words=words,
             style=style,

@@ -1,0 +1,68 @@
+"""A real browser for tests: Debian's Chromium, driven by playwright, and axe-core to ask whether all can use a page.
+
+The fixture `chromium` in conftest.py starts it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import axe_playwright_python
+from playwright.sync_api import Browser, Page
+
+PHONE, DESK = (375, 812), (1280, 900)
+"""Width and height in CSS pixels."""
+
+
+@contextmanager
+def window(
+    browser: Browser,
+    base: str,
+    *,
+    size: tuple[int, int] = DESK,
+    dark: bool = False,
+    script: bool = True,
+    language: str = "en-US",
+) -> Iterator[Page]:
+    """A window of a reader's browser. Any address outside `base` is refused, as is anything that a page's own policy
+    refuses; both fail the test.
+    """
+    context = browser.new_context(
+        base_url=base,
+        viewport={"width": size[0], "height": size[1]},
+        color_scheme="dark" if dark else "light",
+        java_script_enabled=script,
+        locale=language,
+    )
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda said: complaints.append(said.text) if "Content Security Policy" in said.text else None)
+    page.on("request", lambda asked: None if asked.url.startswith(base) else complaints.append(f"left for {asked.url}"))
+    yield page
+    assert not context.cookies(), "a page has set a cookie"
+    context.close()
+    assert not complaints, complaints
+
+
+@functools.cache
+def _axe() -> str:
+    return (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+
+
+def faults(page: Page) -> list[str]:
+    """What axe-core finds wrong with a page, and whether it can be scrolled sideways; nothing is what it should be."""
+    # By the debugger, past the page's own policy, which lets no script in.
+    page.evaluate(_axe())
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    told = [
+        f"{each['id']} ({each['impact']}): {each['help']}: {node['html'][:120]}"
+        for each in found["violations"]
+        for node in each["nodes"]
+    ]
+    wide = page.evaluate("document.scrollingElement.scrollWidth - document.documentElement.clientWidth")
+    if wide > 0:
+        told.append(f"it is {wide} pixels wider than the window")
+    return told
