@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,17 +23,20 @@ SELECTORS = {"rsa": "newsletter", "ed25519": "newsletter-ed25519"}
 @click.group(invoke_without_command=True)
 @click.option("--dns", "with_dns", is_flag=True, help="Also ask DNS for the records: DKIM keys, SPF, DMARC.")
 @click.option("--dns-server", metavar="ADDRESS", default="", help="Ask this name server, and not this machine's own.")
+@click.option("--pages", "with_pages", is_flag=True, help="Also ask base_url for the pages, as a mail program would.")
 @click.option(
     "--timeout",
     type=click.FloatRange(0.1, 60),
     default=5.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long to wait for an answer of DNS.",
+    help="How long to wait for an answer of DNS or of the pages.",
 )
 @json_option
 @click.pass_context
-def doctor(context: click.Context, with_dns: bool, dns_server: str, timeout: float, as_json: bool) -> None:
+def doctor(
+    context: click.Context, with_dns: bool, dns_server: str, with_pages: bool, timeout: float, as_json: bool
+) -> None:
     """Is this folder fit to send? Looks at the database, the clock, each relay, and the keys that sign.
 
     Each relay is logged in to, and given nothing. Exit code 2 where something is wrong; a warning is worth a look,
@@ -41,11 +45,12 @@ def doctor(context: click.Context, with_dns: bool, dns_server: str, timeout: flo
     \b
     newsletter doctor                 the machine, the database, the relays, the keys
     newsletter doctor --dns           and what DNS says: DKIM, SPF, DMARC
+    newsletter doctor --pages         and whether mail programs reach the pages
     newsletter doctor dkim-key        make a key to sign with, and see what to publish
     """
     if context.invoked_subcommand is not None:
         return
-    from newsletter.cli import doctor_checks
+    from newsletter.cli import doctor_checks, doctor_pages
     from newsletter.cli.progress import progress
     from newsletter.dns_records import Dns, Finding, Level
     from newsletter.folder import open_folder
@@ -55,7 +60,9 @@ def doctor(context: click.Context, with_dns: bool, dns_server: str, timeout: flo
     asked = Dns(dns_server, seconds=timeout) if with_dns or dns_server else None
     findings: list[Finding] = []
     with progress("looking", None) as advance:
-        for finding in doctor_checks.check(folder, dt.datetime.now(dt.UTC), asked):
+        looked = doctor_checks.check(folder, dt.datetime.now(dt.UTC), asked)
+        pages = doctor_pages.check(folder, timeout) if with_pages else ()
+        for finding in itertools.chain(looked, pages):
             findings.append(finding)
             advance(1)
     fit = all(finding.level is not Level.wrong for finding in findings)
