@@ -28,14 +28,14 @@ import pytest
 from test_cli import commands
 
 import newsletter
-from newsletter import config, story_file
+from newsletter import config, reader_settings, story_file
 from newsletter.__main__ import main
 from newsletter.states import DeliveryState, IssueState
 
 TOP = Path(__file__).parent.parent
 README = (TOP / "README.md").read_text(encoding="utf-8")
 PROSE = re.sub(r"`[^`\n]+`", "", re.sub(r"(?ms)^```.*?^```$", "", README))
-LONG = ("newsletter run", "newsletter work")
+LONG = ("newsletter run", "newsletter work", "newsletter web")
 """What goes on until it is told to stop."""
 
 
@@ -247,19 +247,27 @@ def test_every_command_and_option_named_in_the_readme_is_there() -> None:
 # ---- tables
 
 
+PARTS: dict[str, type[msgspec.Struct]] = {
+    "At the top of the file:": config.Config,
+    "`[[relays]]`:": config.Relay,
+    "`[sending]`:": config.Sending,
+    "`[[dkim]]`:": config.Dkim,
+    '`[warm_up."DOMAIN"]`,': config.WarmUp,
+    "`[web]`:": reader_settings.Web,
+    "`[sign_up]`:": reader_settings.SignUp,
+    "`[returns]`:": reader_settings.Returns,
+    "`[returns.listener]`:": reader_settings.Listener,
+    "`[returns.imap]`:": reader_settings.Imap,
+    "`[returns.webhooks]`;": reader_settings.Webhooks,
+    "`[publications.NAME]`;": config.Publication,
+    "`[publications.NAME.numbering]`:": config.Numbering,
+    "`[publications.NAME.cadence]`:": config.Cadence,
+}
+
+
 def keys() -> Iterator[tuple[str, str, Any]]:
     """Every key of config.toml: the words before its table, its name, its default (NODEFAULT where it is needed)."""
-    parts: dict[str, type[msgspec.Struct]] = {
-        "At the top of the file:": config.Config,
-        "`[[relays]]`:": config.Relay,
-        "`[sending]`:": config.Sending,
-        "`[[dkim]]`:": config.Dkim,
-        '`[warm_up."DOMAIN"]`,': config.WarmUp,
-        "`[publications.NAME]`;": config.Publication,
-        "`[publications.NAME.numbering]`:": config.Numbering,
-        "`[publications.NAME.cadence]`:": config.Cadence,
-    }
-    for words, shape in parts.items():
+    for words, shape in PARTS.items():
         for field in msgspec.structs.fields(shape):
             yield words, field.encode_name, {} if field.default_factory is dict else field.default
 
@@ -284,9 +292,13 @@ def test_every_key_of_config_toml_is_in_its_table_with_its_default_and_no_other(
 
 
 def test_no_part_of_config_is_left_out_of_the_tables() -> None:
-    structs = {each for each in vars(config).values() if isinstance(each, type) and issubclass(each, msgspec.Struct)}
-    told = {"Struct", "Config", "Relay", "Sending", "Dkim", "WarmUp", "Publication", "Numbering", "Cadence"}
-    assert {each.__name__ for each in structs} == told
+    structs = {
+        each
+        for module in (config, reader_settings)
+        for each in vars(module).values()
+        if isinstance(each, type) and issubclass(each, msgspec.Struct)
+    }
+    assert structs - {msgspec.Struct} == set(PARTS.values())
 
 
 @pytest.mark.parametrize(

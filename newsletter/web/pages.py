@@ -27,7 +27,10 @@ def page(template: str, slug: str | None, *, status: int = 200, language: str = 
     languages, path(…), style, wordings of dates (date, moment), and `values`.
     """
     here = site()
-    publication = here.folder.config.publications[slug] if slug else None
+    publications = here.folder.config.publications
+    if slug is None and len(publications) == 1:
+        slug = next(iter(publications))
+    publication = publications[slug] if slug else None
     chosen = spoken(publication, language)
     environment = _environment(here.places, chosen, here.words[chosen])
     text = environment.get_template(template).render(
