@@ -36,6 +36,7 @@ from newsletter.tokens import Keys, keys
 
 if TYPE_CHECKING:
     from newsletter.dkim import Signer, Signing
+    from newsletter.measuring import Marks
 
 VARYING = ("To", "Subject", "Date", "Message-ID", "List-Unsubscribe")
 """The headers that each message has for itself, in their order; the others follow."""
@@ -53,6 +54,8 @@ class Reader(Struct, frozen=True, gc=False):
     name: str
     attributes: dict[str, str]
     joined: dt.datetime | None
+    measured: bool = False
+    """Whether they agreed to have what they open and follow kept with their name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +93,11 @@ class Message(Struct, frozen=True, gc=False):
         return sum(map(len, self.parts))
 
 
-def for_issue(session: Session, folder: Folder, issue: Issue, now: dt.datetime) -> Composer:
+def for_issue(session: Session, folder: Folder, issue: Issue, now: dt.datetime, *, measured: bool = False) -> Composer:
     """The composer of an issue that has been assembled and rendered.
 
+    With `measured` its messages have in them what the publication measures by. That is for those which go out: what is
+    only looked at, as a preview or in the browser, isn't counted.
     IssueMistake if it hasn't; DkimMistake where a key that its messages are to be signed with can't be used.
     """
     slug, publication = folder.publication(issue.publication)
@@ -110,12 +115,19 @@ def for_issue(session: Session, folder: Folder, issue: Issue, now: dt.datetime) 
         issue.id, slug, issue.volume, issue.number, issue.subject, made[RenditionKind.html], made[RenditionKind.text]
     )
     names = fields.known(folder.config.attributes)
+    secrets = keys(session, now)
+    marks: Marks | None = None
+    if measured and (publication.measure_opens or publication.measure_clicks):
+        from newsletter import measuring
+
+        content = replace(content, html=measuring.measured(content.html, publication, folder.config.base_url))
+        marks = measuring.Marks(secrets, issue.id, by_name=publication.measure_readers)
     signers: tuple[Signer, ...] = ()
     if folder.config.dkim:
         from newsletter import dkim
 
         signers = dkim.signers(folder.config.dkim, folder.path, headers.wire_address(publication.sender))
-    return Composer(content, publication, folder.config.base_url, names, keys(session, now), signers)
+    return Composer(content, publication, folder.config.base_url, names, secrets, signers, marks)
 
 
 class Composer:
@@ -129,7 +141,9 @@ class Composer:
         names: frozenset[str],
         keys: Keys,
         signers: tuple[Signer, ...] = (),
+        marks: Marks | None = None,
     ) -> None:
+        """`marks` make the tokens of measured links, where the content has any."""
         # No line of an inbox is broken by a space, and one that isn't ASCII would have the whole line encoded.
         content = replace(content, subject=content.subject.replace("\u00a0", " "))
         self._content = content
@@ -139,7 +153,7 @@ class Composer:
         self._language = publication.language
         self._subject = fields.nodes(fields.frame(content.subject, names), names)
         self._text = fields.nodes(content.text, names)
-        self._html = fields.nodes(content.html, names)
+        self._html = fields.nodes(content.html, names if marks is None else names | {fields.MARK})
         self._conditions = tuple(dict.fromkeys((*fields.conditions(self._text), *fields.conditions(self._html))))
         self._variants: dict[tuple[bool, ...], _Variant] = {}
         self._same_subject = (
@@ -172,6 +186,8 @@ class Composer:
             "preferences_url": lambda _, token: f"{base_url}/me/{token}",
             "view_url": lambda _, token: f"{base_url}/view/{token}",
         }
+        if marks is not None:
+            self._getters[fields.MARK] = lambda reader, _: marks.of(reader.subscriber, agreed=reader.measured)
 
     def compose(self, reader: Reader, now: dt.datetime) -> Message:
         """The message for one reader.

@@ -34,6 +34,9 @@ ALWAYS = {
 URLS = frozenset({"unsubscribe_url", "preferences_url", "view_url"})
 """Fields that are a whole web address, and go into a link as they are."""
 
+MARK = "measuring_mark"
+"""Stands in what newsletter.measuring puts into a mail's HTML: the token of its message. No story can write it."""
+
 _EXPRESSION = re.compile(r"\[\[([^\[\]\r\n\x00-\x1f]{1,200})\]\]")
 _VALUE = re.compile(r"\s*([a-z][a-z0-9_]*)\s*(?:\|(.*))?", re.DOTALL)
 _IF = re.compile(r"\s*if\s+(not\s+)?([a-z][a-z0-9_]*)\s*(?:(!?=)\s*(.*?)\s*)?")

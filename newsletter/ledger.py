@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import Engine
 
+from newsletter.bounces.refusals import Refusal
 from newsletter.compose import Reader
 from newsletter.deliveries import KEEP, LEASE, Claimed
 from newsletter.states import DeliveryState, IssueState
@@ -105,7 +106,7 @@ class Ledger:
         self._renew = self._words("UPDATE batches SET until = ? WHERE owner = ?")
         self._due = self._words(
             "SELECT d.subscriber_id, d.tries, d.first_try, s.address, s.name, s.attributes, x.reason,"
-            " (SELECT min(joined) FROM subscriptions WHERE subscriber_id = d.subscriber_id)"
+            " (SELECT min(joined) FROM subscriptions WHERE subscriber_id = d.subscriber_id), s.measured IS NOT NULL"
             " FROM deliveries d JOIN subscribers s ON s.id = d.subscriber_id"
             " LEFT JOIN suppressions x ON x.fingerprint = s.fingerprint"
             " WHERE d.issue_id = ? AND d.subscriber_id BETWEEN ? AND ?"
@@ -119,6 +120,11 @@ class Ledger:
         self._put_off = self._words(
             f"UPDATE deliveries SET state = 'deferred', since = ?, next_look = ?, reply = ? WHERE {here}"
             " AND state IN ('queued', 'deferred')"
+        )
+        self._returned = self._words(
+            "INSERT INTO returns (at, source, digest, kind, fingerprint, subscriber_id, issue_id, status, words, done,"
+            " file) SELECT ?, 'relay', ?, ?, fingerprint, id, CAST(? AS integer), ?, ?, '', '' FROM subscribers"
+            " WHERE id = ? ON CONFLICT (digest) DO NOTHING"
         )
         self._warm = self._words(
             "INSERT INTO warm_days (domain, day, begun) VALUES (?, ?, ?)"
@@ -212,13 +218,14 @@ class Ledger:
         self._cursor.execute(self._due, (batch.issue, batch.first, batch.last, self._moment(now)))
         found: list[Due] = []
         skipped: list[tuple[Any, ...]] = []
-        for subscriber, tries, first_try, address, name, attributes, reason, joined in self._cursor.fetchall():
+        for subscriber, tries, first_try, address, name, attributes, reason, joined, agreed in self._cursor.fetchall():
             if reason is not None or address is None:
                 why = f"suppressed: {reason}" if reason is not None else "erased"
                 skipped.append((self._moment(now), why, batch.issue, subscriber))
                 continue
             kept = attributes if isinstance(attributes, dict) else msgspec.json.decode(attributes) if attributes else {}
-            found.append(Due(Reader(subscriber, address, name, kept, _aware(joined)), tries, _aware(first_try)))
+            reader = Reader(subscriber, address, name, kept, _aware(joined), bool(agreed))
+            found.append(Due(reader, tries, _aware(first_try)))
         if skipped:
             self._cursor.executemany(self._skip, skipped)
         return found
@@ -279,6 +286,17 @@ class Ledger:
                     for entry in refused
                 ],
             )
+
+    def returned(self, refusals: Sequence[Refusal], now: dt.datetime) -> None:
+        """Writes into the log of returns what relays refused for good; what it leads to is decided later."""
+        moment = self._moment(now)
+        self._cursor.executemany(
+            self._returned,
+            [
+                (moment, each.digest, each.kind.value, each.issue, each.status, each.words, each.subscriber)
+                for each in refusals
+            ],
+        )
 
 
 def _aware(moment: Any) -> dt.datetime | None:

@@ -25,7 +25,7 @@ def queue(
 ) -> Letter:
     """Queues a letter in the name of the publication `slug`.
 
-    Whoever asks sees to the limits first (see newsletter.signups): nothing here keeps a stranger's inbox from being
+    Whoever asks sees to the limits first (see newsletter.asks): nothing here keeps a stranger's inbox from being
     filled.
     """
     letter = Letter(

@@ -484,6 +484,8 @@ class Letter(Base):
     """A mail to one reader that isn't an issue: to confirm an address, or with a new link. Sent once."""
 
     __tablename__ = "letters"
+    # A number that was given is in somebody's link, and is never given again.
+    __table_args__ = (Index("ix_letters_state_expires", "state", "expires"), {"sqlite_autoincrement": True})
     id: Mapped[int] = mapped_column(primary_key=True)
     publication: Mapped[str] = mapped_column(String(40))
     kind: Mapped[LetterKind]
@@ -493,7 +495,7 @@ class Letter(Base):
     language: Mapped[str] = mapped_column(String(16), default="")
     detail: Mapped[dict[str, Any]] = mapped_column(default=dict)
     """What was asked for, to be done when it is confirmed: {"lists": [...], "consent": 3}."""
-    state: Mapped[LetterState] = mapped_column(default=LetterState.queued, index=True)
+    state: Mapped[LetterState] = mapped_column(default=LetterState.queued)
     since: Mapped[dt.datetime]
     asked: Mapped[dt.datetime]
     expires: Mapped[dt.datetime]
@@ -501,6 +503,20 @@ class Letter(Base):
     tries: Mapped[int] = mapped_column(default=0)
     next_look: Mapped[dt.datetime | None]
     why: Mapped[str] = mapped_column(Text, default="")
+
+
+class Ask(Base):
+    """That somebody had a letter sent to an address, whoever's it is. Kept for a day, for the limits alone."""
+
+    __tablename__ = "asks"
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    at: Mapped[dt.datetime] = mapped_column(index=True)
+    network: Mapped[str] = mapped_column(String(50))
+    """Where it was asked from: an IPv4 /24 or an IPv6 /48."""
+    fingerprint: Mapped[str] = mapped_column(String(32), index=True)
+    """Of the address."""
+    what: Mapped[LetterKind]
+    """Which kind of letter."""
 
 
 class Departure(Base):
@@ -527,6 +543,9 @@ class Return(Base):
     """A message that came back, or a relay's or provider's word of one, and what was made of it."""
 
     __tablename__ = "returns"
+    __table_args__ = (
+        Index("ix_returns_undone", "at", sqlite_where=text("done = ''"), postgresql_where=text("done = ''")),
+    )
     id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
     at: Mapped[dt.datetime] = mapped_column(index=True)
     source: Mapped[str] = mapped_column(String(40))
@@ -543,7 +562,8 @@ class Return(Base):
     words: Mapped[str] = mapped_column(Text, default="")
     """What the other server said, shortened; "(erased)" after erasure."""
     done: Mapped[str] = mapped_column(Text)
-    """What was made of it, in a sentence: "suppressed", "score 2.5 of 5", "ignored: an automatic reply"."""
+    """What was made of it, in a sentence: "suppressed", "score 2.5 of 5", "ignored: an automatic reply". Empty for
+    moments only: a relay's refusal, until it is clear whether it says anything of the reader."""
     file: Mapped[str] = mapped_column(String(200), default="")
     """Where a person finds the whole of it, in the folder of returned messages; empty where it wasn't kept."""
 
@@ -576,6 +596,21 @@ class Hit(Base):
     """Only where the reader agreed to be measured."""
 
 
+class Seen(Base):
+    """That a message was counted already: what keeps `Measure.readers` from counting one reader twice.
+
+    Gone 30 days after the issue went out, when its measuring ends.
+    """
+
+    __tablename__ = "seen"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    issue_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    what: Mapped[HitKind] = mapped_column(primary_key=True)
+    link: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    message: Mapped[str] = mapped_column(String(32), primary_key=True)
+    """As in Hit: a keyed hash of what leads to nobody, but for readers who agreed to be measured."""
+
+
 class Measure(Base):
     """How often an issue was opened, or one of its links followed. No reader is in it."""
 
@@ -583,7 +618,7 @@ class Measure(Base):
     issue_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     what: Mapped[HitKind] = mapped_column(primary_key=True)
     link: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    """0 for opens."""
+    """0 for opens, and for clicks on any of its links."""
     times: Mapped[int]
     readers: Mapped[int]
     """How many different messages it was."""
@@ -608,5 +643,5 @@ class Ignored(Base):
     publication: Mapped[str] = mapped_column(String(40), primary_key=True)
     day: Mapped[dt.date] = mapped_column(primary_key=True)
     what: Mapped[str] = mapped_column(String(16), primary_key=True)
-    """What was ignored: open, click, page, button, form."""
+    """What was ignored: open, click, page, canary, button, form."""
     times: Mapped[int]

@@ -14,7 +14,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 from sqlalchemy import select
 
-from newsletter import dispatch, issues, notice_mail
+from newsletter import dispatch, issues, letter_mail, notice_mail, signups, visits
 from newsletter.errors import Mistake
 from newsletter.folder import Folder
 from newsletter.issues import Event, Happened
@@ -39,6 +39,8 @@ def tick(folder: Folder, now: dt.datetime) -> list[Event]:
     for event in happened:
         if event.what is Happened.due:
             _start(folder, event.issue, now)
+    with folder.session() as session:
+        signups.expire(session, now)
     return happened
 
 
@@ -66,6 +68,17 @@ def _start(folder: Folder, number: int, now: dt.datetime) -> None:
             issue = session.get_one(Issue, number)
             if issue.state is IssueState.approved:
                 issues.hold(session, issue, str(mistake), "", now)
+
+
+def _settle(folder: Folder, now: dt.datetime) -> None:
+    """Visits whose makers are clear by now, a stretch a transaction, so that nobody waits long for the database."""
+    more = True
+    while more:
+        with folder.reading() as session:
+            if not visits.due(session, now):
+                return
+        with folder.session() as session:
+            more = visits.settle(session, now) == visits.AT_A_TIME
 
 
 class Bell:
@@ -105,6 +118,8 @@ class Bell:
                 if event.what is not Happened.due:
                     self._told(event.sentence)
             notice_mail.deliver(self._folder, self._clock())
+            letter_mail.deliver(self._folder, self._clock())
+            _settle(self._folder, self._clock())
             self._last = ""
         except Mistake as mistake:
             if str(mistake) != self._last:

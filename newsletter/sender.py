@@ -26,6 +26,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from newsletter import compose, deliveries
+from newsletter.bounces.refusals import Refusals, refusal
 from newsletter.compose import Composer
 from newsletter.errors import Mistake, SubscriberMistake
 from newsletter.folder import Folder
@@ -101,6 +102,7 @@ class Sender:
         self._pool: Pool
         self._refusals: Counter[str] = Counter()
         """By relay: how many in a row were about us."""
+        self._returns = Refusals(folder.config.returns, self._database.write)
         self._now = self._renewed = clock()
 
     def run(self, *, stop: Callable[[], bool], forever: bool = False) -> Progress:
@@ -145,6 +147,7 @@ class Sender:
         more = self._more()
         if not self._pool.working and more is None:
             self._pool.hang_up()
+            self._returns.act(self._now, at_last=True)
             self._show(self.progress)
             return False
         self._handle(self._pool.wait(PAUSE if more is None else min(PAUSE, more)), fresh=True)
@@ -202,6 +205,7 @@ class Sender:
                     (conversation.relay, event) for event in self._pool.drop(conversation, "not to be sent after all")
                 ]
         self._settle(ended)
+        self._returns.act(self._now)
 
     def _write_down(
         self, ready: list[tuple[Conversation, Job]], ended: list[tuple[str, Ended]]
@@ -212,6 +216,13 @@ class Sender:
         for relay, event in ended:
             if (entry := self._entry(event, now)) is not None:
                 entries.setdefault(relay, []).append(entry)
+        refused = {
+            (entry.issue, entry.subscriber): found
+            for relay, said in entries.items()
+            for entry in said
+            if relay and entry.state is DeliveryState.failed
+            if (found := refusal(entry.issue, entry.subscriber, entry.tries, entry.reply)) is not None
+        }
         by_place: dict[tuple[str, int], list[Job]] = {}
         for conversation, job in ready:
             by_place.setdefault((conversation.relay, job.issue), []).append(job)
@@ -223,6 +234,8 @@ class Sender:
             going = self._may_leave(ledger, now) if ready else set()
             for relay, said in entries.items():
                 ledger.record(said, relay, now)
+            if refused:
+                ledger.returned(list(refused.values()), now)
             for (relay, issue), jobs in by_place.items():
                 if self._hand.still_ours(renewed) and issue in going:
                     begun |= self._begin(ledger, issue, jobs, relay, now, spent, again=again)
@@ -233,6 +246,12 @@ class Sender:
         ours = self._hand.still_ours(renewed)
         for said in entries.values():
             self.progress.counts.update([entry.state.value for entry in said])
+        if refused or self._returns.in_a_row:
+            for relay, said in entries.items():
+                for entry in said:
+                    taken = entry.state is DeliveryState.sent
+                    self._returns.hear(relay, taken, refused.get((entry.issue, entry.subscriber)))
+        for said in entries.values():
             for entry in said if not ours else ():
                 if entry.next_look is not None:
                     self._try_again_later(entry, entry.next_look, now)
@@ -367,7 +386,9 @@ class Sender:
             if len(self._composers) >= COMPOSERS:
                 self._composers.clear()
             self._composers[issue] = self._database.write(
-                lambda session: compose.for_issue(session, self._folder, session.get_one(Issue, issue), now)
+                lambda session: compose.for_issue(
+                    session, self._folder, session.get_one(Issue, issue), now, measured=True
+                )
             )
         return self._composers[issue]
 
@@ -394,6 +415,7 @@ class Sender:
                     self._pool.drop(conversation, "the sender stopped")
             self._handle(self._pool.wait(PAUSE), fresh=False)
         self._pool.hang_up()
+        self._returns.act(self._clock(), at_last=True)
         self._hand.give_all_back()
 
     def _expire_the_dead(self, session: Session) -> None:

@@ -170,6 +170,7 @@ def of(session: Session, slug: str, publication: Publication, now: dt.datetime) 
     waiting += waits.uncertain(session, slug)
     waiting += waits.subscriptions(session, publication.lists)
     waiting += waits.notices(session, slug, now)
+    waiting += waits.letters(session, slug, now)
 
     def shown(each: Ahead | Issue) -> Next:
         return _next(session, slug, publication, each, readers, no_readers, now)

@@ -12,15 +12,27 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Engine, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, Engine, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from newsletter import suppressions
+from newsletter import consents, suppressions, visits
 from newsletter.addresses import checked
 from newsletter.config import Config
 from newsletter.errors import SubscriberMistake
 from newsletter.lists import named
-from newsletter.models import Attempt, Delivery, Event, Issue, List, Notice, Subscriber, Subscription, Suppression
+from newsletter.models import (
+    Attempt,
+    BounceScore,
+    Delivery,
+    Event,
+    Issue,
+    List,
+    Notice,
+    Return,
+    Subscriber,
+    Subscription,
+    Suppression,
+)
 from newsletter.states import SubscriptionState, SuppressionReason
 from newsletter.tokens import keys
 
@@ -271,7 +283,8 @@ def erase(session: Session, subscriber: Subscriber, now: dt.datetime) -> Gone:
 
     Left are an empty row, so that the ledger of deliveries adds up, and a fingerprint among the suppressions,
     so that no import brings them back. Replies of mail servers that quote them become "(erased)". Backups and
-    files exported earlier are out of reach.
+    files exported earlier are out of reach. Returned messages that were kept as files are the caller's to take away
+    first (bounces.keeping.forget): nobody knows afterwards whose they are.
     """
     if subscriber.address is None or subscriber.address_key is None:
         raise SubscriberMistake(f"subscriber {subscriber.id} was erased already")
@@ -285,6 +298,8 @@ def erase(session: Session, subscriber: Subscriber, now: dt.datetime) -> Gone:
     session.execute(delete(Subscription).where(Subscription.subscriber_id == subscriber.id))
     session.execute(delete(Event).where(Event.fingerprint == fingerprint))
     session.execute(delete(Suppression).where(Suppression.fingerprint == fingerprint))
+    session.execute(delete(BounceScore).where(BounceScore.fingerprint == fingerprint))
+    visits.forget(session, subscriber.id)
     reason = SuppressionReason.erasure
     suppressions.put(
         session, [{"fingerprint": fingerprint, "address": None, "reason": reason, "since": now, "why": ""}]
@@ -292,6 +307,7 @@ def erase(session: Session, subscriber: Subscriber, now: dt.datetime) -> Gone:
     subscriber.address = subscriber.address_key = None
     subscriber.name = subscriber.language = ""
     subscriber.attributes = {}
+    subscriber.measured = None
     subscriber.erased = now
     session.flush()
     return Gone(tuple(lists), skipped)
@@ -315,6 +331,19 @@ def _erase_quotes(session: Session, subscriber: Subscriber, given_away: re.Patte
     for row in theirs:
         if row.reply and given_away.search(row.reply):
             row.reply = "(erased)"
+    # What came back about them; and what names them in a line about someone else, or about nobody that we know.
+    session.execute(
+        update(Return)
+        .where(
+            or_(
+                Return.subscriber_id == subscriber.id,
+                Return.fingerprint == subscriber.fingerprint,
+                func.lower(Return.words).contains(subscriber.address_key, autoescape=True),
+            )
+        )
+        .values(words="(erased)", fingerprint="")
+        .execution_options(synchronize_session=False)
+    )
     # Words to the editors name no one but in a list of what is uncertain; only whole addresses count here.
     for notice in session.scalars(
         select(Notice).where(
@@ -350,6 +379,7 @@ def history(session: Session, subscriber: Subscriber, issues: int = 10) -> tuple
         Happening(row.at, row.what)
         for row in session.scalars(select(Event).where(Event.fingerprint == subscriber.fingerprint))
     ]
+    told += [Happening(*line) for line in consents.told(session, subscriber.id)]
     last = session.scalars(
         select(Issue.id).where(Issue.started.is_not(None)).order_by(Issue.started.desc()).limit(issues)
     )

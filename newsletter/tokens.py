@@ -30,6 +30,17 @@ _SUBSCRIBER = 40
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """What the token in a measured link says."""
+
+    issue: int
+    mark: bytes
+    """What tells its message from others, and leads to nobody; empty where the reader is named."""
+    subscriber: int | None
+    """Who, where they agreed to be measured."""
+
+
+@dataclass(frozen=True, slots=True)
 class Keys:
     """The secrets of one database, newest first."""
 
@@ -64,6 +75,39 @@ class Keys:
                 return int.from_bytes(what, "big")
         return None
 
+    def mark(self, issue: int, mark: bytes) -> str:
+        """A token for the measured links of one message, by a `mark` of 8 octets that leads to nobody.
+
+        32 hexadecimal digits and those of the issue. It opens no page of a reader's.
+        """
+        what = mark + issue.to_bytes((issue.bit_length() + 7) // 8, "big")
+        return (blake2b(what, key=self.token[0], digest_size=8, person=b"mark").digest() + what).hex()
+
+    def measured(self, issue: int, subscriber: int) -> str:
+        """The same for a reader who agreed to be measured: it says who they are, and still opens no page of theirs."""
+        number = issue << _SUBSCRIBER | subscriber
+        what = number.to_bytes((number.bit_length() + 7) // 8, "big")
+        return (blake2b(what, key=self.token[0], digest_size=_MAC, person=b"measured").digest() + what).hex()
+
+    def read_mark(self, token: str) -> Mark | None:
+        """What a token of `mark` or `measured` says, or None where it isn't one of ours."""
+        raw = _raw(token)
+        if raw is None:
+            return None
+        for key in self.token:
+            mac, what = raw[:8], raw[8:]
+            if 9 <= len(what) <= 12 and hmac.compare_digest(
+                mac, blake2b(what, key=key, digest_size=8, person=b"mark").digest()
+            ):
+                return Mark(int.from_bytes(what[8:], "big"), what[:8], None)
+            mac, what = raw[:_MAC], raw[_MAC:]
+            if 1 <= len(what) <= 12 and hmac.compare_digest(
+                mac, blake2b(what, key=key, digest_size=_MAC, person=b"measured").digest()
+            ):
+                number = int.from_bytes(what, "big")
+                return Mark(number >> _SUBSCRIBER, b"", number & (1 << _SUBSCRIBER) - 1)
+        return None
+
     def message(self, issue: int, subscriber: int) -> str:
         """What a Message-ID is made of: the same for ever for one reader of one issue. 24 hexadecimal digits."""
         return blake2b(struct.pack(">IQ", issue, subscriber), key=self.fingerprint, digest_size=12).hexdigest()
@@ -81,6 +125,10 @@ class Keys:
                 number = int.from_bytes(what, "big")
                 return number >> _SUBSCRIBER, number & (1 << _SUBSCRIBER) - 1
         return None
+
+    def blurred(self, what: str, *, digits: int = 32) -> str:
+        """A hash of something that must be told apart, and not be read: of a message, of a client."""
+        return blake2b(what.encode(), key=self.fingerprint, digest_size=digits // 2, person=b"blurred").hexdigest()
 
     def print_of(self, address_key: str) -> str:
         """The fingerprint of an address: 32 hexadecimal digits."""

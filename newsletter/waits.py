@@ -11,8 +11,8 @@ from sqlalchemy import ColumnElement, and_, case, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from newsletter import issues
-from newsletter.models import Delivery, Issue, List, Notice, Pace, RelayHealth, Subscription
-from newsletter.states import DeliveryState, IssueState, NoticeState, SubscriptionState
+from newsletter.models import Delivery, Issue, Letter, List, Notice, Pace, RelayHealth, Subscription
+from newsletter.states import DeliveryState, IssueState, LetterState, NoticeState, SubscriptionState
 
 PATIENCE = dt.timedelta(minutes=1)
 """How long something may be due and not done before it is said to be late: the bell rings more often."""
@@ -35,6 +35,8 @@ class Waits(enum.Enum):
     """Asked for, not yet confirmed."""
     notice = "notice"
     """Mails to the editors that could not be sent."""
+    letter = "letter"
+    """Mails to single readers, to confirm an address or with a link, that could not be sent yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +212,27 @@ def notices(session: Session, slug: str, now: dt.datetime) -> list[Wait]:
         Wait(Waits.notice, "", "queued", count, since, until, why or "not yet sent", None)
         for why, count, since, until in groups
     ]
+
+
+def letters(session: Session, slug: str, now: dt.datetime) -> list[Wait]:
+    """Letters that a relay didn't take yet, by what it said, without the words that may name a reader; and letters
+    that nobody has tried to send although there was time.
+    """
+    waiting: dict[str, Wait] = {}
+    for why, count, since, until, next_look in session.execute(
+        select(Letter.why, func.count(), func.min(Letter.since), func.max(Letter.since), func.min(Letter.next_look))
+        .where(
+            Letter.publication == slug,
+            Letter.state == LetterState.queued,
+            (Letter.why != "") | (Letter.since < now - PATIENCE),
+        )
+        .group_by(Letter.why)
+        .order_by(func.min(Letter.since))
+    ):
+        key = codes(why) or "not yet sent"
+        made = Wait(Waits.letter, "", "queued", count, since, until, key, next_look)
+        waiting[key] = _together(waiting[key], made) if key in waiting else made
+    return list(waiting.values())
 
 
 def label(issue: Issue) -> str:

@@ -22,6 +22,8 @@ COMMANDS = {
     "list": ("list", "Mailing lists: apply, list, show."),
     "subscriber": ("subscriber", "Subscribers: add, list, import, export, unsubscribe, erase."),
     "delivery": ("delivery", "The log of deliveries: list, show, retry, resolve, export."),
+    "bounce": ("bounce", "What came back: read, fetch, list, show, summary."),
+    "numbers": ("numbers", "How lists grow, what came back, why readers leave: show, link."),
     "calendar": ("calendar", "The next issues: deadline, send time, number."),
     "doctor": ("doctor", "Is this fit to send? Machine, database, relays, keys; dkim-key."),
     "db": ("db", "The database: upgrade, check, backup."),

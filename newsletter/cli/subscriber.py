@@ -320,6 +320,7 @@ def erase(who: str, yes: bool, now: dt.datetime) -> None:
     newsletter subscriber erase jane@example.org
     """
     from newsletter import subscribers
+    from newsletter.bounces import keeping
 
     folder = here()
     with folder.reading() as session:
@@ -328,7 +329,9 @@ def erase(who: str, yes: bool, now: dt.datetime) -> None:
     if not yes:
         click.confirm(f"Erase everything about {address}? This can't be undone.", abort=True, err=True)
     with folder.session() as session:
-        gone = subscribers.erase(session, subscribers.find(session, str(number)), now)
+        leaving = subscribers.find(session, str(number))
+        keeping.forget(session, folder, leaving)
+        gone = subscribers.erase(session, leaving, now)
     subscribers.scrub(folder.engine)
     out = console()
     out.print(f"Subscriber {number} is erased; {plural(len(gone.lists), 'subscription')} went with them.")

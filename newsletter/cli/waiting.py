@@ -54,6 +54,7 @@ def _what(each: Wait, expected: dict[str, str | None]) -> str:
         "pace": f"domain {each.label}",
         "subscription": plural(each.count, "subscription"),
         "notice": f"{plural(each.count, 'mail')} to the editors",
+        "letter": f"{plural(each.count, 'letter')} to readers",
     }[each.kind.value]
 
 
@@ -67,6 +68,7 @@ def _decides(each: Wait) -> str:
         "uncertain": "when you resolve them" if each.count > 1 else "when you resolve it",
         "subscription": "when they confirm" if each.count > 1 else "when it is confirmed",
         "notice": "by newsletter run",
+        "letter": "by newsletter run",
         "pace": "with every message",
     }.get(each.kind.value, "")
 

@@ -21,14 +21,21 @@ def make(folder: Folder, clock: Callable[[], dt.datetime], wake: Callable[[], No
 
     `wake` is called when something was queued that shouldn't wait for the next ring of the bell.
     """
+    from newsletter.web.hooks import hooks
+    from newsletter.web.leaving import leaving
+    from newsletter.web.lost import lost_link
+    from newsletter.web.measured import measured
+    from newsletter.web.numbers import pages as numbers
     from newsletter.web.reading import reading
+    from newsletter.web.signup import signup
+    from newsletter.web.work import work
 
     app = Flask("newsletter.web", static_folder=None, template_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=LARGEST, MAX_FORM_MEMORY_SIZE=LARGEST, MAX_FORM_PARTS=200)
     site = Site.of(folder, clock, wake)
     app.extensions["newsletter"] = site
     safety.guard(app)
-    for blueprint in (reading,):
+    for blueprint in (hooks, leaving, lost_link, measured, numbers, reading, signup, work):
         app.register_blueprint(blueprint)
     app.wsgi_app = UnderPrefix(app.wsgi_app, site.prefix)  # type: ignore[method-assign]
     if folder.config.web.proxies:

@@ -15,6 +15,7 @@ from newsletter.states import IssueState, RenditionKind, SubscriptionState
 from newsletter.subscribers import standings
 from newsletter.tokens import keys
 from newsletter.web import safety
+from newsletter.web.lost import lost
 from newsletter.web.pages import page
 from newsletter.web.site import site
 
@@ -121,7 +122,7 @@ def view(token: str) -> Response:
             or person.address is None
             or found.publication not in folder.config.publications
         ):
-            return page("lost.html", None, status=404)
+            return lost()
         joined = [
             standing.joined
             for standing in standings(session, person)

@@ -21,7 +21,7 @@ from newsletter.tokens import keys
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-STYLES = ("tokens.css", "reader.css")
+STYLES = ("tokens.css", "reader.css", "numbers.css")
 """The style sheets of readers' pages, in their order; served as one."""
 
 

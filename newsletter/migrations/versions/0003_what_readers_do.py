@@ -8,6 +8,18 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
+    op.create_table('asks',
+    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('network', sa.String(length=50), nullable=False),
+    sa.Column('fingerprint', sa.String(length=32), nullable=False),
+    sa.Column('what', sa.Enum('confirm', 'change', 'changed', 'link', name='letterkind', native_enum=False, length=16), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_asks'))
+    )
+    with op.batch_alter_table('asks', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_asks_at'), ['at'], unique=False)
+        batch_op.create_index(batch_op.f('ix_asks_fingerprint'), ['fingerprint'], unique=False)
+
     op.create_table('bounce_scores',
     sa.Column('fingerprint', sa.String(length=32), nullable=False),
     sa.Column('score', sa.Double(), nullable=False),
@@ -87,7 +99,16 @@ def upgrade() -> None:
     with op.batch_alter_table('returns', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_returns_at'), ['at'], unique=False)
         batch_op.create_index(batch_op.f('ix_returns_fingerprint'), ['fingerprint'], unique=False)
+        batch_op.create_index('ix_returns_undone', ['at'], unique=False, sqlite_where=sa.text("done = ''"), postgresql_where=sa.text("done = ''"))
 
+    op.create_table('seen',
+    sa.Column('issue_id', sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column('what', sa.Enum('open', 'click', 'page', 'canary', name='hitkind', native_enum=False, length=16), nullable=False),
+    sa.Column('link', sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column('message', sa.String(length=32), nullable=False),
+    sa.PrimaryKeyConstraint('issue_id', 'what', 'link', 'message', name=op.f('pk_seen')),
+    sqlite_with_rowid=False
+    )
     op.create_table('consents',
     sa.Column('id', sa.Integer(), nullable=False),
     sa.Column('subscriber_id', sa.Integer(), nullable=False),
@@ -122,10 +143,11 @@ def upgrade() -> None:
     sa.Column('next_look', sa.DateTime(timezone=True), nullable=True),
     sa.Column('why', sa.Text(), nullable=False),
     sa.ForeignKeyConstraint(['subscriber_id'], ['subscribers.id'], name=op.f('fk_letters_subscriber_id')),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_letters'))
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_letters')),
+    sqlite_autoincrement=True
     )
     with op.batch_alter_table('letters', schema=None) as batch_op:
-        batch_op.create_index(batch_op.f('ix_letters_state'), ['state'], unique=False)
+        batch_op.create_index('ix_letters_state_expires', ['state', 'expires'], unique=False)
         batch_op.create_index(batch_op.f('ix_letters_subscriber_id'), ['subscriber_id'], unique=False)
 
     with op.batch_alter_table('issues', schema=None) as batch_op:
