@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, insert, literal, select
 from sqlalchemy.orm import Session
@@ -28,26 +29,46 @@ class Audience:
     candidates: int
     due: int
     excluded: dict[str, int]
-    """Reason: count, without zeros. "on another list too", "pending", "unsubscribed", "suppressed: bounce", …"""
+    """Reason: count, without zeros. "on another list too", "pending", "suppressed: bounce", "paused", …"""
 
 
-def count(session: Session, lists: Sequence[str]) -> Audience:
-    """Who an issue would go to now. ListMistake for a list that isn't there."""
-    ids = _list_ids(session, lists)
-    due = session.scalar(select(func.count()).select_from(_due(ids).subquery())) or 0
-    return _adds_up(session, ids, due)
+def count(
+    session: Session,
+    lists: Sequence[str],
+    now: dt.datetime,
+    *,
+    zone: dt.tzinfo = dt.UTC,
+    within: ColumnElement[bool] | None = None,
+) -> Audience:
+    """Who an issue would go to now. ListMistake for a list that isn't there.
+
+    `zone` is the publication's, in whose days readers pause. `within` says of a Subscriber whether they are in the
+    segment that the issue goes to; None: everybody is.
+    """
+    whom = _Whom(_list_ids(session, lists), now.astimezone(zone).date(), within)
+    rows, due = session.execute(_chosen(whom, func.count(), func.count(Subscription.subscriber_id.distinct()))).one()
+    return _adds_up(session, whom, rows, due)
 
 
-def freeze(session: Session, issue: Issue, lists: Sequence[str], now: dt.datetime) -> Audience:
+def freeze(
+    session: Session,
+    issue: Issue,
+    lists: Sequence[str],
+    now: dt.datetime,
+    *,
+    zone: dt.tzinfo = dt.UTC,
+    within: ColumnElement[bool] | None = None,
+) -> Audience:
     """Makes one delivery for each reader who is due, and the batches that senders will take.
 
-    In the caller's transaction, with the count of those left out and why. IssueMistake if the issue has an
-    audience already. The order is by subscriber, so that the ledger is written as it will be read.
+    In the caller's transaction, with the count of those left out and why; `zone` and `within` as for `count`.
+    IssueMistake if the issue has an audience already. The order is by subscriber, so that the ledger is written as
+    it will be read.
     """
     if issue.started is not None:
         raise IssueMistake("its audience is frozen already")
-    ids = _list_ids(session, lists)
-    due = _due(ids).subquery()
+    whom = _Whom(_list_ids(session, lists), now.astimezone(zone).date(), within)
+    due = _chosen(whom, Subscription.subscriber_id).distinct().subquery()
     rows = select(
         literal(issue.id),
         due.c.subscriber_id,
@@ -60,7 +81,20 @@ def freeze(session: Session, issue: Issue, lists: Sequence[str], now: dt.datetim
     session.execute(insert(Delivery).from_select(columns, rows))
     made = session.scalar(select(func.count()).select_from(Delivery).where(Delivery.issue_id == issue.id)) or 0
     _cut_into_batches(session, issue.id, now)
-    audience = _adds_up(session, ids, made)
+    rows = made
+    if len(whom.lists) > 1:
+        # Whoever is due is so on each of the lists that they are active on; the segment isn't asked once more.
+        rows = session.scalar(
+            select(func.count())
+            .select_from(Subscription)
+            .join(Delivery, Delivery.subscriber_id == Subscription.subscriber_id)
+            .where(
+                Delivery.issue_id == issue.id,
+                Subscription.list_id.in_(whom.lists),
+                Subscription.state == SubscriptionState.active,
+            )
+        ) or 0
+    audience = _adds_up(session, whom, rows, made)
     issue.started = now
     issue.candidates, issue.excluded = audience.candidates, dict(audience.excluded)
     session.flush()
@@ -82,6 +116,15 @@ def _list_ids(session: Session, lists: Sequence[str]) -> list[int]:
     return list(found.values())
 
 
+@dataclass(frozen=True, slots=True)
+class _Whom:
+    """Whom an issue is for."""
+
+    lists: list[int]
+    today: dt.date
+    within: ColumnElement[bool] | None
+
+
 def _suppressed() -> ColumnElement[bool]:
     # The suppressions are few: who they are is found once, and the many are compared with it.
     return Subscription.subscriber_id.in_(
@@ -89,16 +132,26 @@ def _suppressed() -> ColumnElement[bool]:
     )
 
 
-def _due(ids: list[int]) -> Select[int]:
-    return (
-        select(Subscription.subscriber_id)
-        .where(Subscription.list_id.in_(ids), Subscription.state == SubscriptionState.active, ~_suppressed())
-        .distinct()
+def _paused(today: dt.date) -> ColumnElement[bool]:
+    return Subscription.subscriber_id.in_(select(Subscriber.id).where(Subscriber.paused_until > today))
+
+
+def _chosen(whom: _Whom, *columns: Any) -> Select[Any]:
+    """`columns` of the subscriptions through which somebody is reached: on one of the lists, and not left out."""
+    chosen = select(*columns).where(
+        Subscription.list_id.in_(whom.lists),
+        Subscription.state == SubscriptionState.active,
+        ~_suppressed(),
+        ~_paused(whom.today),
     )
+    if whom.within is None:
+        return chosen
+    return chosen.join(Subscriber, Subscriber.id == Subscription.subscriber_id).where(whom.within)
 
 
-def _adds_up(session: Session, ids: list[int], due: int) -> Audience:
-    on_lists = Subscription.list_id.in_(ids)
+def _adds_up(session: Session, whom: _Whom, rows: int, due: int) -> Audience:
+    """The sum: `rows` subscriptions reach `due` readers; of all others it is counted why they don't."""
+    on_lists = Subscription.list_id.in_(whom.lists)
     by_state = dict(
         session.execute(select(Subscription.state, func.count()).where(on_lists).group_by(Subscription.state)).all()
     )
@@ -112,12 +165,28 @@ def _adds_up(session: Session, ids: list[int], due: int) -> Audience:
             .group_by(Suppression.reason)
         )
     }
-    active = by_state.get(SubscriptionState.active, 0)
+    paused = (
+        session.scalar(
+            select(func.count())
+            .select_from(Subscription)
+            .where(
+                on_lists,
+                Subscription.state == SubscriptionState.active,
+                ~_suppressed(),
+                _paused(whom.today),
+            )
+        )
+        or 0
+    )
+    allowed = by_state.get(SubscriptionState.active, 0) - sum(suppressed.values()) - paused
+    outside = 0 if whom.within is None else allowed - rows
     excluded = {
-        "on another list too": active - sum(suppressed.values()) - due,
+        "on another list too": allowed - outside - due,
         "pending": by_state.get(SubscriptionState.pending, 0),
         "unsubscribed": by_state.get(SubscriptionState.unsubscribed, 0),
         **suppressed,
+        "paused": paused,
+        "outside the segment": outside,
     }
     return Audience(sum(by_state.values()), due, {reason: n for reason, n in excluded.items() if n})
 

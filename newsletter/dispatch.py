@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from newsletter import audience, issues, notices
 from newsletter.audience import Audience
+from newsletter.config import zone
 from newsletter.errors import IssueMistake, Mistake
 from newsletter.folder import Folder
 from newsletter.issues.states import back, enter
@@ -64,7 +65,7 @@ def start(session: Session, folder: Folder, issue: Issue, now: dt.datetime) -> A
 
         # Before anybody is promised a copy: with a key that can't be used no message can be made.
         dkim.signers(folder.config.dkim, folder.path, headers.wire_address(publication.sender))
-    found = audience.freeze(session, issue, publication.lists, now)
+    found = audience.freeze(session, issue, publication.lists, now, zone=zone(publication.cadence.zone))
     if not found.due:
         raise IssueMistake(
             f"{name} would go to nobody: {found.candidates} candidates, none of them due",

@@ -13,7 +13,7 @@ from itertools import islice
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from newsletter import deliveries, gates
+from newsletter import cadence, deliveries, gates
 from newsletter.deliveries import Claimed
 from newsletter.domain_lines import DomainLines
 from newsletter.folder import Folder
@@ -83,11 +83,12 @@ class InHand:
             self.lines.look()
         while len(self._jobs) < self.wanted and self._nothing_until <= time.monotonic():
             now = self._clock()
-            claimed = self._database.write(partial(self._claimed, now))
-            if claimed is None:
+            taken = self._database.write(partial(self._claimed, now))
+            if taken is None:
                 self._nothing_until = time.monotonic() + PAUSE
                 return
-            found = self._database.turn(partial(_due, claimed, now))
+            claimed, today = taken
+            found = self._database.turn(partial(_due, claimed, now, today))
             self._batches[claimed.key] = _Batch(claimed, len(found))
             self._jobs += [
                 Job(
@@ -104,7 +105,15 @@ class InHand:
                 self._settled(claimed.key, 0)
             self.sort()
 
-    def _claimed(self, now: dt.datetime, session: Session) -> Claimed | None:
+    def _claimed(self, now: dt.datetime, session: Session) -> tuple[Claimed, dt.date] | None:
+        """A batch of an issue that may leave now, and which day it is for its publication."""
+        taken = self._batch(now, session)
+        if taken is None:
+            return None
+        _, publication = self._folder.publication(session.get_one(Issue, taken.issue).publication)
+        return taken, cadence.local_date(publication.cadence, now)
+
+    def _batch(self, now: dt.datetime, session: Session) -> Claimed | None:
         """A batch of an issue that may leave now. An issue that may not says why, and until when."""
         self.open = {}
         for issue in session.scalars(select(Issue).where(Issue.state == IssueState.sending, deliveries.may_leave(now))):
@@ -190,6 +199,6 @@ class InHand:
             self._database.write(lambda session: deliveries.finish(session, claimed.issue, now))
 
 
-def _due(claimed: Claimed, now: dt.datetime, ledger: Ledger, again: bool) -> list[Due]:
+def _due(claimed: Claimed, now: dt.datetime, today: dt.date, ledger: Ledger, again: bool) -> list[Due]:
     del again
-    return ledger.due(claimed, now)
+    return ledger.due(claimed, now, today)

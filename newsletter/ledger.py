@@ -106,7 +106,8 @@ class Ledger:
         self._renew = self._words("UPDATE batches SET until = ? WHERE owner = ?")
         self._due = self._words(
             "SELECT d.subscriber_id, d.tries, d.first_try, s.address, s.name, s.attributes, x.reason,"
-            " (SELECT min(joined) FROM subscriptions WHERE subscriber_id = d.subscriber_id), s.measured IS NOT NULL"
+            " (SELECT min(joined) FROM subscriptions WHERE subscriber_id = d.subscriber_id), s.measured IS NOT NULL,"
+            " s.paused_until"
             " FROM deliveries d JOIN subscribers s ON s.id = d.subscriber_id"
             " LEFT JOIN suppressions x ON x.fingerprint = s.fingerprint"
             " WHERE d.issue_id = ? AND d.subscriber_id BETWEEN ? AND ?"
@@ -213,19 +214,35 @@ class Ledger:
         self._cursor.execute(self._open, (batch.issue,))
         return self._cursor.fetchone() is not None
 
-    def due(self, batch: Claimed, now: dt.datetime) -> list[Due]:
-        """The deliveries of a batch to be made now; those suppressed or erased since are skipped, and said to be."""
+    def due(self, batch: Claimed, now: dt.datetime, today: dt.date) -> list[Due]:
+        """The deliveries of a batch to be made now; `today` is the day in the publication's zone.
+
+        Readers who were suppressed or erased since, or pause, are skipped, and said to be.
+        """
         self._cursor.execute(self._due, (batch.issue, batch.first, batch.last, self._moment(now)))
         found: list[Due] = []
         skipped: list[tuple[Any, ...]] = []
-        for subscriber, tries, first_try, address, name, attributes, reason, joined, agreed in self._cursor.fetchall():
-            if reason is not None or address is None:
-                why = f"suppressed: {reason}" if reason is not None else "erased"
+        again: list[tuple[int, int, int]] = []
+        for row in self._cursor.fetchall():
+            subscriber, tries, first_try, address, name, attributes, reason, joined, agreed, paused = row
+            until = dt.date.fromisoformat(paused) if isinstance(paused, str) else paused
+            why = ""
+            if reason is not None:
+                why = f"suppressed: {reason}"
+            elif address is None:
+                why = "erased"
+            elif until is not None and until > today:
+                why = f"paused until {until}"
+            if why:
                 skipped.append((self._moment(now), why, batch.issue, subscriber))
+                if tries:
+                    again.append((batch.issue, subscriber, tries))
                 continue
             kept = attributes if isinstance(attributes, dict) else msgspec.json.decode(attributes) if attributes else {}
             reader = Reader(subscriber, address, name, kept, _aware(joined), bool(agreed))
             found.append(Due(reader, tries, _aware(first_try)))
+        if again:
+            self._cursor.executemany(self._keep, again)
         if skipped:
             self._cursor.executemany(self._skip, skipped)
         return found

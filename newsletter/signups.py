@@ -145,7 +145,7 @@ def ask(
         begun = [
             row for row in rows if not row.double_opt_in and not _is(there.get(row.id), SubscriptionState.unsubscribed)
         ]
-        _begin(session, person, begun, ASKED, now)
+        begin(session, person, begun, ASKED, now)
         if begun and not known_before:
             person.name = name or person.name
         rows = [row for row in rows if row not in begun]
@@ -195,7 +195,7 @@ def confirm(session: Session, config: Config, letter: int, client: str, now: dt.
         suppressions.remove(session, str(person.address), why, now)
         if barred.reason is SuppressionReason.bounce:
             session.execute(delete(BounceScore).where(BounceScore.fingerprint == person.fingerprint))
-    _begin(session, person, _lists(session, row), "confirmed by mail", now)
+    begin(session, person, _lists(session, row), "confirmed by mail", now)
     consent = session.get(Consent, row.detail.get("consent") or 0)
     if consent is not None and consent.subscriber_id == person.id and consent.confirmed is None:
         consent.confirmed, consent.confirmed_client = now, client[:64]
@@ -295,8 +295,8 @@ def _agreed(session: Session, person: Subscriber, wish: Wish, lists: Sequence[st
     ).id
 
 
-def _begin(session: Session, person: Subscriber, lists: Sequence[List], why: str, now: dt.datetime) -> None:
-    """Subscriptions become active, whatever they were: it is their own doing."""
+def begin(session: Session, person: Subscriber, lists: Sequence[List], why: str, now: dt.datetime) -> None:
+    """Subscriptions become active, whatever they were: it is the reader's own doing, or this isn't to be called."""
     for row in lists:
         there = session.get(Subscription, (person.id, row.id))
         if there is None:

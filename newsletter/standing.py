@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from newsletter import audience, cadence, drafts, issues, waits
 from newsletter.audience import Audience
-from newsletter.config import Approval, Publication
+from newsletter.config import Approval, Publication, zone
 from newsletter.errors import IssueMistake, ListMistake
 from newsletter.issues.finding import AHEAD
 from newsletter.issues.outlook import Ahead, outlook
@@ -154,7 +154,7 @@ def of(session: Session, slug: str, publication: Publication, now: dt.datetime) 
     """How a publication stands at `now`. CadenceMistake for a calendar in which no issue comes any more."""
     upcoming, following = _ahead(session, slug, publication, now)
     try:
-        readers, no_readers = audience.count(session, publication.lists), ""
+        readers, no_readers = audience.count(session, publication.lists, now, zone=zone(publication.cadence.zone)), ""
     except ListMistake as mistake:
         readers, no_readers = None, mistake.what
     under_way = session.scalars(

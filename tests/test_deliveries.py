@@ -70,7 +70,7 @@ def test_an_audience_is_frozen_once(frozen: Any) -> None:
 
 def test_an_audience_of_a_list_that_is_not_there_is_a_sentence(folder: Folder) -> None:
     with pytest.raises(ListMistake, match=r"lists/nobody\.toml"), folder.reading() as session:
-        audience.count(session, ["nobody"])
+        audience.count(session, ["nobody"], NOW)
 
 
 def test_two_senders_at_once_never_get_the_same_batch(frozen: Any, monkeypatch: pytest.MonkeyPatch) -> None:

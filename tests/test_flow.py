@@ -132,7 +132,7 @@ def test_the_audience_adds_up_and_nobody_on_two_lists_gets_two(newsroom: Any, su
         session.add(Suppression(fingerprint=who.fingerprint, reason=SuppressionReason.bounce, since=NOW))
         subscribe(session, "elsewhere@example.org", lists=("other",))
     with folder.reading() as session:
-        found = audience.count(session, ["alliance-digest", "members"])
+        found = audience.count(session, ["alliance-digest", "members"], NOW)
     assert found.excluded == {"on another list too": 1, "pending": 1, "unsubscribed": 1, "suppressed: bounce": 1}
     assert (found.candidates, found.due) == (8, 4)
     assert found.candidates == found.due + sum(found.excluded.values())

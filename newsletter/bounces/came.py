@@ -8,14 +8,19 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from newsletter.bounces import mime
-from newsletter.bounces.mime import Part, decoded
+from newsletter.bounces.mime import Part
 from newsletter.bounces.verdict import Verdict
 from newsletter.states import ReturnKind
 
 ADDRESS = re.compile(
-    r"(?<![\w!#$%&'*+/=?^`{|}~.-])"
-    r"([^\s<>()\[\],;:\"'@\\=][^\s<>()\[\],;:\"@\\]{0,63})@([A-Za-z0-9\u0080-\uffff][A-Za-z0-9\u0080-\uffff._-]{0,250})"
+    r"(?<![A-Za-z0-9!#$%&'*+/=?^_`{|}~.-])([A-Za-z0-9!#$%&*+/=?^_`{|}~][A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{0,99})"
+    r"@([A-Za-z0-9][A-Za-z0-9._-]{0,250})"
 )
+"""In a text. Of ASCII, since in Chinese or Japanese no space divides it from what stands round it."""
+ANY_ADDRESS = re.compile(
+    r"(?<![\w!#$%&'*+/=?^`{|}~.-])([^\s<>()\[\],;:\"'@\\][^\s<>()\[\],;:\"@\\]{0,99})@(\w[\w.-]{0,250})"
+)
+"""In a header or field (RFC 6532)."""
 _HEX = "((?:[0-9a-fA-F]{2}){13,40})(?![0-9a-fA-F])"
 _VERP = re.compile(r"\+" + _HEX + "[@=]")
 _LINKED = re.compile(r"(?:/leave/|/me/|/view/|unsubscribe(?:%20|[ +_-]))" + _HEX, re.IGNORECASE)
@@ -38,17 +43,20 @@ _DAEMON_NAMES = re.compile(
     r"mail administrator|mail router|delivery system",
 )
 _FAILURE = re.compile(
-    r"(?:mail |message )?(?:undeliver|undeliverable|non[- ]?deliver|not delivered|delivery (?:status|fail|notif|report|"
-    r"error|delay|problem|has|unsuccess|incomplete|to|subsystem)|returned mail|returned to sender|return(?:ed)? message|"
-    r"failure (?:notice|delivery)|failed mail|mail (?:delivery|system|returned|error|failure|status)|message (?:status|"
-    r"delivery|could|not|not delivered)|couldn't (?:send|deliver)|could not (?:send|deliver)|unable to deliver|bounce|ndr:|"
-    r"warning: (?:message|could|delayed)|delayed mail|unzustellbar|nicht zugestellt|zustell|nachricht konnte|non remis|"
-    r"échec|notification d'?[ée]tat|retour|no se puede entregar|no entregado|devuelto|não entregue|falha na entrega|"
-    r"mancata consegna|recapito|onbestelbaar|kan inte levereras|не доставлено|недоставленное|配信不能|配信エラー|"
-    r"配信できません|エラーメール|返送|送信エラー|未配信|退信|退回|系统退信|无法投递|投递失败|無法傳遞|반송|전송 실패|error sending|"
-    r"rejected:|delivery$)|.{0,60}\b(?:undeliverable|undelivered)\b",
+    r"(?:mail |message )?(?:undeliver|non[- ]?deliver|not delivered|delivery (?:status|fail|notif|report|error|"
+    r"delay|problem|has failed|unsuccess|incomplete)|returned mail|returned to sender|return(?:ed)? message|failure (?:notice|"
+    r"delivery)|failed mail|failed to (?:deliver|forward)|mail (?:delivery|system|returned|error|failure|status)|"
+    r"message (?:status|delivery|could not|not delivered|undeliverable)|couldn't (?:send|deliver)|could not (?:send|"
+    r"deliver)|unable to deliver|permanent delivery|bounced|ndr:|warning: (?:message|could|delayed)|delayed mail|"
+    r"unzustellbar|nicht zugestellt|zustell(?:fehler|bericht|ung fehl)|nachricht konnte nicht|non remis|échec|"
+    r"notification d'?[ée]tat|retour (?:de|à l'exp)|no se puede entregar|no entregado|devuelto|não entregue|"
+    r"falha na entrega|mancat[ao] (?:consegna|recapito)|onbestelbaar|kan inte levereras|не доставлено|"
+    r"недоставленное|配信不能|配信エラー|配信できません|エラーメール|返送|送信エラー|未配信|退信|退回|系统退信|"
+    r"无法投递|投递失败|無法傳遞|반송|전송 실패|error sending|rejected:)|.{0,60}\bundeliverable\b",
 )
-_AGAIN = re.compile(r"\s*(?:re|aw|antw|sv|vs|ref|res|fw|fwd|wg|tr|rv|i|回复|答复|转发|轉寄)\s*(?:\[\d+\])?\s*[:：]", re.IGNORECASE)
+_AGAIN = re.compile(
+    r"\s*(?:re|aw|antw|sv|vs|ref|res|fw|fwd|wg|tr|rv|i|回复|答复|转发|轉寄)\s*(?:\[\d+\])?\s*[:：]", re.IGNORECASE
+)
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]{0,15})[^<>]{0,4000}>|<!--.{0,2000}?-->|<[!?][^<>]{0,2000}>", re.DOTALL)
 _NEWLINES = frozenset(("br", "p", "div", "tr", "li", "table", "h1", "h2", "h3", "pre", "blockquote", "title"))
 _BLANK = re.compile(r"[ \t\xa0]+")
@@ -124,7 +132,11 @@ class Came:
     @cached_property
     def ours(self) -> frozenset[str]:
         """The addresses that it came to and from, in small letters: none of them is the one that failed."""
-        found = {f"{m[1]}@{m[2]}".lower() for value in (self._recipient, *self._to) for m in ADDRESS.finditer(value[:2000])}
+        found = {
+            f"{m[1]}@{m[2]}".lower()
+            for value in (self._recipient, *self._to)
+            for m in ANY_ADDRESS.finditer(value[:2000])
+        }
         return frozenset((*found, self.writer.lower()))
 
     # ---- what
@@ -178,7 +190,7 @@ class Came:
 
     @cached_property
     def by_a_machine(self) -> bool:
-        """Whether a mail server wrote it, by its sender or by its subject; people who forward such a thing don't count."""
+        """Whether a mail server wrote it, by its sender or by its subject; people who forward such a thing don't."""
         if self.top.get("x-failed-recipients"):
             return True
         local = self.writer.partition("@")[0].lower()
@@ -187,7 +199,11 @@ class Came:
         name = self.top.line("from").lower().partition("<")[0]
         if _DAEMON_NAMES.search(name):
             return not self.answers
-        return not self.answers and _FAILURE.match(self.subject.lower().lstrip("*![]<> ")) is not None
+        return (
+            not self.answers
+            and not self.answered
+            and _FAILURE.match(self.subject.lower().lstrip("*![]<> ")) is not None
+        )
 
     @cached_property
     def null_sender(self) -> bool:
@@ -218,7 +234,7 @@ def first_address(value: str) -> str:
     """The first address in a header; "" where there is none."""
     value = value[:4000]
     angle = value.rfind("<")
-    found = (ADDRESS.search(value, angle) if angle >= 0 else None) or ADDRESS.search(value)
+    found = (ANY_ADDRESS.search(value, angle) if angle >= 0 else None) or ANY_ADDRESS.search(value)
     return cleaned(found[0]) if found else ""
 
 
@@ -252,6 +268,25 @@ def _break(found: re.Match[str]) -> str:
     return "\n" if (found[2] or "").lower() in _NEWLINES else ""
 
 
+def said_of(text: str, address: str) -> str:
+    """What is said below an address, as far as the next empty line but one."""
+    at = text.lower().find(address.lower())
+    if at < 0:
+        return ""
+    rest = text[at + len(address) : at + 3000]
+    made, empty = [], False
+    for line in rest.split("\n")[:40]:
+        if not line.strip():
+            if empty or any(each.strip(" \t>:)") for each in made):
+                break
+            empty = True
+            continue
+        if (other := ADDRESS.search(line)) and not line[: other.start()].strip(" \t<") and made:
+            break  # the next one
+        made.append(line)
+    return "\n".join(made).strip(" \t>:)\n")
+
+
 def _looks_html(text: str) -> bool:
     head = text[:300].lstrip().lower()
     return head.startswith(("<html", "<!doctype", "<body", "<head", "<div", "<table"))
@@ -270,6 +305,3 @@ def _leaves(top: Part) -> Iterator[Part]:
 def _bracketed(value: str) -> str:
     found = _BRACKETS.search(value[:4000])
     return found[1] if found else ""
-
-
-__all__ = ["ADDRESS", "Came", "cleaned", "decoded", "first_address", "one_line", "untagged"]

@@ -1,8 +1,8 @@
 """What a refusal means for the reader: by its enhanced status code (RFC 3463, and the registry of RFC 5248), by its
 SMTP code (RFC 5321 §4.2), and by its words, where these say more than the code.
 
-Where there is doubt it is soft: that suppresses an address only if it goes on for long. Policy refusals are of us, or of
-this message, and never held against the reader.
+Where there is doubt it is soft: that suppresses an address only if it goes on for long. Policy refusals are of us, or
+of this message, and never held against the reader.
 """
 
 from __future__ import annotations
@@ -76,6 +76,14 @@ _PLAIN = {
 
 _ENHANCED = re.compile(r"(?<![\w.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.]*\d)")
 _REPLY = re.compile(r"\s*([245]\d\d)(?:[ -]|$)#?\s*(?:[(\[{<]?\s*#?\s*([245]\.\d{1,3}\.\d{1,3})(?![\d.]*\d))?")
+CODE = re.compile(
+    r"(?<![\w.:/@=#-])(?:[Ee]rror ?|code ?|SMTP;? ?|#|\()?([45]\d\d)"
+    r"(?:[ -]['\"#(]{0,3}([45]\.\d{1,3}\.\d{1,3})(?!\.?\d))?"
+    r"(?=[ :;,)\]-]|$)(?! (?:KB|MB|bytes|octets|hours|days|seconds))",
+    re.MULTILINE,
+)
+"""An SMTP reply within a text."""
+_EXACT_CODE = re.compile(r"(?<![\w.])([45]\.[0-7]\.\d{1,3})(?!\.?\d)")
 _STATUS = re.compile(r"\s*([245])\.(\d{1,3})\.(\d{1,3})(?!\d)|\s*([245]\d\d)(?!\d)")
 
 
@@ -135,3 +143,14 @@ def status_of(text: str) -> str:
 def vague(status: str) -> bool:
     """Whether a status says no more than yes or no: "5.0.0", "550", ""."""
     return status.count(".") != 2 or status.endswith(".0.0")
+
+
+def status_in(reason: str) -> str:
+    """The most exact code in a text: an enhanced one, else the first SMTP code."""
+    codes = list(CODE.finditer(reason[:4000]))
+    for found in codes:
+        if found[2] and found[2][0] == found[1][0] and not found[2].endswith(".0.0"):
+            return found[2]
+    if exact := _EXACT_CODE.search(reason[:4000]):
+        return exact[1]
+    return codes[0][1] if codes else ""

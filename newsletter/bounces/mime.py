@@ -44,7 +44,9 @@ _SAME = {
     "iso-2022-jp": "iso-2022-jp-ext",
 }
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
-_SNIFFED = re.compile(rb"(?:\A|\n)--([^\s]{1,200})[ \t]*\n(?:[A-Za-z-]{1,40}: ?[^\n]*\n|[ \t][^\n]*\n)*?(?i:content-type):")
+_SNIFFED = re.compile(
+    rb"(?:\A|\n)--([^\s]{1,200})[ \t]*\n(?:[A-Za-z-]{1,40}: ?[^\n]*\n|[ \t][^\n]*\n)*?(?i:content-type):"
+)
 
 
 class Part(Struct):
@@ -171,11 +173,10 @@ def _part(text: bytes, depth: int, left: list[int], otherwise: str) -> Part:
         return part
     if kind.startswith("multipart/"):
         part.parts = _parts(part, depth, left)
-    elif kind in ("message/rfc822", "message/global", "message/news", "message/partial"):
-        if left[0] > 0:
-            left[0] -= 1
-            inner = part.content(READ) if part.get("content-transfer-encoding") else body
-            part.parts = [_part(inner.lstrip(b"\n"), depth - 1, left, "text/plain")]
+    elif kind in ("message/rfc822", "message/global", "message/news") and left[0] > 0:
+        left[0] -= 1
+        inner = part.content(READ) if part.get("content-transfer-encoding") else body
+        part.parts = [_part(inner.lstrip(b"\n"), depth - 1, left, "text/plain")]
     return part
 
 

@@ -1,40 +1,44 @@
-"""What people write, and what answers for them: mail that asks to leave (RFC 2369), and automatic replies (RFC 3834)."""
+"""What people write, or programs for them: mail that asks to leave (RFC 2369), automatic replies (RFC 3834)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-from newsletter.bounces.came import Came
+from newsletter.bounces.came import Came, one_line
+from newsletter.bounces.phrases import phrases
 from newsletter.bounces.verdict import Verdict
 from newsletter.states import ReturnKind
 
 _HEX = "((?:[0-9a-fA-F]{2}){13,40})"
 _WITH_TOKEN = re.compile(r"\W{0,3}unsubscribe[ +_:-]{1,3}" + _HEX + r"\W{0,3}", re.IGNORECASE)
 _LEAVE = frozenset(
-    (
-        # as mail programs and people write it, in small letters, without what stands round it
-        "unsubscribe", "unsubscribe me", "please unsubscribe", "please unsubscribe me", "unsubscribe please",
-        "unsubscribe from this list", "please unsubscribe me from this list", "unsubscribe me please", "unsubscribe request",
-        "pls unsubscribe", "unsub", "opt out", "opt-out", "remove", "remove me", "please remove me", "signoff",
-        "unsubscribe me from this list", "please remove me from your list", "please remove me from this list",
-        "abmelden", "abmeldung", "abbestellen", "bitte abmelden", "newsletter abbestellen", "newsletter abmelden",
-        "austragen", "bitte austragen", "abbestellung",
-        "désabonner", "désabonnement", "se désabonner", "me désabonner", "desabonnement", "désinscription",
-        "désinscrire", "me désinscrire", "se désinscrire", "désinscrivez-moi", "désabonnez-moi",
-        "cancelar suscripción", "cancelar la suscripción", "darse de baja", "dar de baja", "baja", "anular suscripción",
-        "cancelar inscrição", "cancelar subscrição", "cancelar assinatura", "descadastrar", "remover",
-        "disiscrivi", "disiscriviti", "disiscrivimi", "annulla iscrizione", "cancellami", "cancella iscrizione",
-        "afmelden", "uitschrijven", "afmelding", "avregistrera", "avsluta prenumeration", "avprenumerera", "afmeld",
-        "frameld", "avmeld", "avslutt abonnement", "peruuta tilaus", "lopeta tilaus", "wypisz", "wypisz mnie",
-        "anuluj subskrypcję", "rezygnuję", "odhlásit", "odhlásit odběr", "odhlásiť", "leiratkozás", "leiratkozom",
-        "dezabonare", "dezabonează-mă", "odjava", "odjavi", "отписаться", "отписка", "отпишите меня", "отказ от рассылки",
-        "відписатися", "διαγραφή", "κατάργηση εγγραφής", "abonelikten çık", "abonelikten ayrıl", "üyelikten çık",
-        "إلغاء الاشتراك", "ביטול מנוי", "הסרה", "हटाएं", "ยกเลิกการสมัคร", "hủy đăng ký", "berhenti berlangganan",
-        "配信停止", "配信停止希望", "配信解除", "購読解除", "購読停止", "登録解除", "退会", "メール配信停止", "配信停止をお願いします",
-        "配信停止お願いします", "退订", "取消订阅", "退訂", "取消訂閱", "구독 취소", "구독취소", "수신거부", "수신 거부",
+    phrases(
+        """
+        unsubscribe | unsubscribe me | please unsubscribe | please unsubscribe me | unsubscribe please
+        unsubscribe from this list | please unsubscribe me from this list | unsubscribe me please
+        unsubscribe request | pls unsubscribe | unsub | opt out | opt-out | remove | remove me
+        please remove me | signoff | unsubscribe me from this list | please remove me from your list
+        please remove me from this list | abmelden | abmeldung | abbestellen | bitte abmelden
+        newsletter abbestellen | newsletter abmelden | austragen | bitte austragen | abbestellung | désabonner
+        désabonnement | se désabonner | me désabonner | desabonnement | désinscription | désinscrire
+        me désinscrire | se désinscrire | désinscrivez-moi | désabonnez-moi | cancelar suscripción
+        cancelar la suscripción | darse de baja | dar de baja | baja | anular suscripción | cancelar inscrição
+        cancelar subscrição | cancelar assinatura | descadastrar | remover | disiscrivi | disiscriviti
+        disiscrivimi | annulla iscrizione | cancellami | cancella iscrizione | afmelden | uitschrijven
+        afmelding | avregistrera | avsluta prenumeration | avprenumerera | afmeld | frameld | avmeld
+        avslutt abonnement | peruuta tilaus | lopeta tilaus | wypisz | wypisz mnie | anuluj subskrypcję
+        rezygnuję | odhlásit | odhlásit odběr | odhlásiť | leiratkozás | leiratkozom | dezabonare
+        dezabonează-mă | odjava | odjavi | отписаться | отписка | отпишите меня | отказ от рассылки
+        відписатися | διαγραφή | κατάργηση εγγραφής | abonelikten çık | abonelikten ayrıl | üyelikten çık
+        إلغاء الاشتراك | ביטול מנוי | הסרה | हटाएं | ยกเลิกการสมัคร | hủy đăng ký | berhenti berlangganan
+        配信停止 | 配信停止希望 | 配信解除 | 購読解除 | 購読停止 | 登録解除 | 退会 | メール配信停止
+        配信停止をお願いします | 配信停止お願いします | 退订 | 取消订阅 | 退訂 | 取消訂閱 | 구독 취소 | 구독취소
+        수신거부 | 수신 거부
+        """
     )
-)  # fmt: skip
+)
+"""As mail programs and people write it, in small letters, without what stands round it."""
 
 _AUTO_HEADERS = (
     "x-autoreply",
@@ -58,41 +62,47 @@ _AUTO_HEADERS = (
 _NOT_BY_ITSELF = frozenset(("", "no", "false", "0", "never"))
 _PRECEDENCES = ("auto_reply", "auto-reply", "autoreply", "auto reply")
 _AWAY = re.compile(
-    r"(?:re: ?|aw: ?)?(?:\[?auto(?:matic)?[- ]?(?:reply|response|responder|antwort|matische antwort)\]?|automatic reply|"
-    r"automated (?:reply|response|message)|auto:|out[- ]of[- ](?:the[- ])?office|ooo\b|i(?: a|')m (?:away|out of|on vacation)|away from|"
-    r"on (?:vacation|holiday|leave|maternity|paternity)|(?:annual|parental|maternity) leave|vacation|holiday (?:reply|notice)|absence|absent|"
-    r"automatische antwort|abwesenheit|abwesend|nicht im b[üu]e?ro|urlaub|ich bin (?:im urlaub|abwesend|nicht)|"
-    r"réponse automatique|reponse automatique|absent|absence|en congé|message d'absence|"
-    r"respuesta automática|fuera de (?:la )?oficina|ausente|resposta automática|ausência|fora do escritório|"
-    r"risposta automatica|fuori (?:ufficio|sede)|assenza|automatisch antwoord|afwezig|niet aanwezig|autosvar|frånvaro|"
-    r"automatiskt svar|automatisk svar|fraværende|fravær|automaattinen vastaus|poissa|odpowiedź automatyczna|"
-    r"automatická odpověď|automatikus válasz|автоматический ответ|автоответ|отсутству|автовідповідь|"
-    r"otomatik yanıt|自動返信|自動応答|自動回答|不在(?:通知|のお知らせ|の連絡|連絡)|休暇|夏季休業|年末年始|自动回复|自動回覆|外出|休假|부재|자동 ?(?:회신|응답))",
+    r"(?:re: ?|aw: ?)?(?:\[?auto(?:matic)?[- ]?(?:reply|response|responder|antwort|matische antwort)\]?|"
+    r"automatic reply|automated (?:reply|response|message)|auto:|out[- ]of[- ](?:the[- ])?office|ooo\b|i(?: a|"
+    r"')m (?:away|out of|on vacation)|away from|on (?:vacation|holiday|leave|maternity|paternity)|(?:annual|"
+    r"parental|maternity) leave|vacation|holiday (?:reply|notice)|absence|absent|automatische antwort|abwesenheit|"
+    r"abwesend|nicht im b[üu]e?ro|urlaub|ich bin (?:im urlaub|abwesend|nicht)|réponse automatique|"
+    r"reponse automatique|absent|absence|en congé|message d'absence|respuesta automática|fuera de (?:la )?oficina|"
+    r"ausente|resposta automática|ausência|fora do escritório|risposta automatica|fuori (?:ufficio|sede)|assenza|"
+    r"automatisch antwoord|afwezig|niet aanwezig|autosvar|frånvaro|automatiskt svar|automatisk svar|fraværende|"
+    r"fravær|automaattinen vastaus|poissa|odpowiedź automatyczna|automatická odpověď|automatikus válasz|"
+    r"автоматический ответ|автоответ|отсутству|автовідповідь|otomatik yanıt|自動返信|自動応答|自動回答|"
+    r"不在(?:通知|のお知らせ|の連絡|連絡)|休暇|夏季休業|年末年始|自动回复|自動回覆|外出|休假|부재|자동 ?(?:회신|"
+    r"응답))",
     re.IGNORECASE,
 )
-_LATER_IN_SUBJECT = re.compile(r"is out of (?:the )?office|out of office|ist nicht im (?:haus|b[üu]e?ro)|\bis (?:away|on leave)", re.IGNORECASE)
+_LATER_IN_SUBJECT = re.compile(
+    r"is out of (?:the )?office|out of office|ist nicht im (?:haus|b[üu]e?ro)|\bis (?:away|on leave)", re.IGNORECASE
+)
 _CHALLENGE = re.compile(
-    r"(?:please )?(?:confirm|verify) (?:your|that you) (?:message|e-?mail|mail|sender|identity|sent|are)|"
-    r"(?:your|one[- ]time) (?:e-?mail|message|sender) (?:requires?|needs|awaits?|verification|confirmation)|"
-    r"verification (?:of your (?:e-?mail|message)|required)|sender (?:verification|confirmation|address verification)|"
-    r"message you sent requires|requires (?:verification|confirmation)|challenge[:/ ]|\[?boxtrapper|\[?spam ?arrest|"
-    r"action required to deliver",
+    r"(?:please )?(?:confirm|verify) (?:your|that you) (?:message|e-?mail|mail|sender|identity|sent|are)|(?:your|"
+    r"one[- ]time) (?:e-?mail|message|sender) (?:requires?|needs|awaits?|verification|confirmation)|"
+    r"verification (?:of your (?:e-?mail|message)|required)|sender (?:verification|confirmation|"
+    r"address verification)|message you sent requires|requires (?:verification|confirmation)|challenge[:/ ]|"
+    r"\[?boxtrapper|\[?spam ?arrest|action required to deliver",
     re.IGNORECASE,
 )
 _TICKET = re.compile(
-    r"(?:\[[^\]]{0,20}(?:ticket|case|request|#|id)[^\]]{0,30}\d{3,}\]|(?:ticket|case|request)\s?(?:id\s?)?[#:№-]\s?\d{3,}|##\s?\d{3,}\s?##|"
-    r"\[#[A-Z0-9-]{3,30}\])",
+    r"(?:\[[^\]]{0,20}(?:ticket|case|request|#|id)[^\]]{0,30}\d{3,}\]|(?:ticket|case|"
+    r"request)\s?(?:id\s?)?[#:№-]\s?\d{3,}|##\s?\d{3,}\s?##|\[#[A-Z0-9-]{3,30}\])",
     re.IGNORECASE,
 )
 _RECEIVED = re.compile(
-    r"(?:we (?:have )?received your|has been (?:received|created|opened|logged)|thank you for (?:contacting|your (?:message|e-?mail|request))|"
-    r"wurde (?:eröffnet|erstellt|registriert)|ihre anfrage|eingangsbestätigung|bien reçu|受け付けました|お問い合わせ)",
+    r"(?:we (?:have )?received your|has been (?:received|created|opened|logged)|thank you for (?:contacting|"
+    r"your (?:message|e-?mail|request))|wurde (?:eröffnet|erstellt|registriert)|ihre anfrage|eingangsbestätigung|"
+    r"bien reçu|受け付けました|お問い合わせ)",
     re.IGNORECASE,
 )
 _QUOTE = re.compile(
-    r"^(?:\s*[>|]|\s*-{2,} ?$|\s*_{5,}\s*$|\s*-{3,}.{0,60}-{3,}\s*$|\s*(?:On|Am|Le|El|Il|Em|Op|Den|Dnia|W dniu) .{5,200}[:：]\s*$|"
-    r"\s*(?:From|Von|De|Da|Van|Från|Fra|От|差出人|发件人|寄件者)\s?[:：]|.{0,80}(?:wrote|schrieb|écrit|escribió|scrisse|schreef)\s?[:：]\s*$|"
-    r"\s*\d{4}[年/.-].{3,120}[:：]\s*$|\s*(?:Sent from|Von meinem|Envoyé de|Get Outlook|Gesendet|iPhoneから送信))",
+    r"^(?:\s*[>|]|\s*-{2,} ?$|\s*_{5,}\s*$|\s*-{3,}.{0,60}-{3,}\s*$|\s*(?:On|Am|Le|El|Il|Em|Op|Den|Dnia|"
+    r"W dniu) .{5,200}[:：]\s*$|\s*(?:From|Von|De|Da|Van|Från|Fra|От|差出人|发件人|寄件者)\s?[:：]|"
+    r".{0,80}(?:wrote|schrieb|écrit|escribió|scrisse|schreef)\s?[:：]\s*$|\s*\d{4}[年/.-].{3,120}[:：]\s*$|"
+    r"\s*(?:Sent from|Von meinem|Envoyé de|Get Outlook|Gesendet|iPhoneから送信))",
 )
 _ROUND = re.compile(r"^[\s\"'«»„“”‘’<>()\[\]*_.!,;:。、！　-]+|[\s\"'«»„“”‘’<>()\[\]*_.!,;:。、！　-]+$")
 _LONGEST = 60
@@ -125,7 +135,7 @@ def _asks(came: Came, token: str) -> Verdict:
         token=token,
         message_id=came.answered,
         address=came.writer[:320],
-        words=came.subject[:500],
+        words=one_line(came.subject, 500),
         why="asks to leave",
     )
 
@@ -139,8 +149,20 @@ def reply(came: Came) -> Verdict | None:
         token=came.to_us,
         message_id=came.answered,
         address=came.writer[:320],
-        words=came.subject[:500],
+        words=one_line(came.subject, 500),
         why=why,
+    )
+
+
+def unknown(came: Came) -> Verdict:
+    """What a person must see. Whose it is counts only by where it came to, not by what is quoted in it."""
+    return Verdict(
+        kind=ReturnKind.unknown,
+        token=came.to_us,
+        message_id=came.answered,
+        address=came.writer[:320],
+        words=one_line(came.subject, 500),
+        why="not understood",
     )
 
 

@@ -10,7 +10,6 @@ from newsletter.bounces import people, reports, texts
 from newsletter.bounces.came import Came
 from newsletter.bounces.mime import READ
 from newsletter.bounces.verdict import Verdict
-from newsletter.states import ReturnKind
 
 __all__ = ["READ", "read"]
 
@@ -29,4 +28,4 @@ def read(raw: bytes, recipient: str = "") -> tuple[Verdict, ...]:
     if not found and (answered := people.reply(came)):
         return (answered,)
     found = found or texts.plain(came) or texts.others(came, raw)
-    return tuple(found) or (came.verdict(ReturnKind.unknown, "not understood", address=came.writer, words=came.subject),)
+    return tuple(found) or (people.unknown(came),)

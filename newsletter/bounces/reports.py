@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 
 from newsletter.bounces import mime
-from newsletter.bounces.came import ADDRESS, Came, cleaned, first_address, one_line
-from newsletter.bounces.classes import classify, status_of, vague
+from newsletter.bounces.came import ANY_ADDRESS, Came, cleaned, first_address, one_line, said_of
+from newsletter.bounces.classes import classify, status_in, status_of, vague
+from newsletter.bounces.phrases import meaning
 from newsletter.bounces.verdict import Verdict
 from newsletter.states import ReturnKind
 
 RECIPIENTS = 100
 """Of one report. Our messages have one each; of more, an alias or somebody's joke, the rest isn't read."""
 
+_STATUS_PARTS = ("message/delivery-status", "message/global-delivery-status")
 _BLOCKS = re.compile(r"\n[ \t]*\n\s*")
 _ABOUT_RECIPIENT = frozenset(("final-recipient", "original-recipient", "action", "status", "diagnostic-code"))
 _LOOKS_LIKE_REPORT = re.compile(r"^(?:final|original)-recipient[ \t]*:", re.IGNORECASE | re.MULTILINE)
@@ -21,7 +23,7 @@ _TYPED = re.compile(r"\s*([A-Za-z0-9-]{1,30})\s*;\s*")
 _UNICODE = re.compile(r"\\x\{([0-9A-Fa-f]{1,6})\}")
 _EXPIRED = re.compile(r"[45]\.4\.(?:7|300)")
 _NOT_COMPLAINTS = {"not-spam": ReturnKind.delivered, "auth-failure": ReturnKind.policy}
-"""not-spam: they took it out of the spam folder, so it arrived. auth-failure: it is about our signature, not the reader."""
+"""not-spam: taken out of the spam folder, so it arrived. auth-failure: it is about our signature, not the reader."""
 
 
 def delivery_report(came: Came) -> list[Verdict]:
@@ -34,9 +36,8 @@ def delivery_report(came: Came) -> list[Verdict]:
 
 def _recipients(came: Came) -> list[dict[str, str]]:
     for part in came.leaves:
-        if part.kind in ("message/delivery-status", "message/global-delivery-status"):
-            if found := _blocks(part.text()):
-                return found
+        if part.kind in _STATUS_PARTS and (found := _blocks(part.text())):
+            return found
     if came.top.kind == "multipart/report" or came.by_a_machine:
         for part in came.leaves:
             if part.kind.startswith(("text/", "application/octet", "message/delivery")) and part.kind != "text/html":
@@ -57,8 +58,11 @@ def _blocks(text: str) -> list[dict[str, str]]:
                 current = {}
             current.setdefault(name, value)
         found.append(current)
-    return [each for each in found if "final-recipient" in each or "original-recipient" in each or
-            ("action" in each and "status" in each)]
+    return [
+        each
+        for each in found
+        if "final-recipient" in each or "original-recipient" in each or ("action" in each and "status" in each)
+    ]
 
 
 def _verdict(came: Came, block: dict[str, str]) -> Verdict:
@@ -69,12 +73,12 @@ def _verdict(came: Came, block: dict[str, str]) -> Verdict:
     address = _address(block.get("original-recipient", "")) or _address(block.get("final-recipient", ""))
     if not address and came.original is not None:
         address = first_address(came.original.get("to"))
-    kind, status = _kind(action, status, said, came)
+    kind, status = _kind(action, status, said, address, came)
     words = said if said.strip() else came.text[:2000]
     return came.verdict(kind, "delivery report", address=address, status=status, words=words)
 
 
-def _kind(action: str, status: str, said: str, came: Came) -> tuple[ReturnKind, str]:
+def _kind(action: str, status: str, said: str, address: str, came: Came) -> tuple[ReturnKind, str]:
     if action in ("delivered", "relayed", "expanded"):
         return ReturnKind.delivered, status
     if action == "delayed":
@@ -85,19 +89,16 @@ def _kind(action: str, status: str, said: str, came: Came) -> tuple[ReturnKind, 
     if status[:1] == "2" and not replied:
         return ReturnKind.delivered, status
     if vague(status) or status[:1] == "2":
-        status = replied if replied and (not vague(replied) or not status or status[0] != replied[0]) else status or replied
+        status = replied or status  # "550" says more than 5.0.0
+        if not vague(status) or meaning(said)[0] is not None:
+            return classify(status, said), status
         # Whoever gives no reason in the fields gives it in the text, if at all.
-        words = said if said.strip() and not vague(status) else f"{said} {_reason(came)}"
-        return classify(status, words), status
+        near = said_of(came.text[:8000], address)
+        status = status_in(near) or status
+        return classify(status, near if meaning(near)[0] is not None else f"{said} {came.text[:4000]}"), status
     if not vague(replied) and replied[0] == status[0] and not _EXPIRED.fullmatch(status):
         status = replied  # the server's own, where the reporting one translates
     return classify(status, said), status
-
-
-def _reason(came: Came) -> str:
-    """What the text for people says after the recipient's address, or all of it."""
-    text = came.text[:4000]
-    return text
 
 
 def _address(value: str) -> str:
@@ -107,7 +108,7 @@ def _address(value: str) -> str:
     if typed and typed[1].lower() == "utf-8":
         address = _UNICODE.sub(lambda found: chr(min(int(found[1], 16), 0xFFFD)), address)
     address = mime.unworded(address).strip().strip("<>\"' ")
-    if (found := ADDRESS.search(address)) is not None:
+    if (found := ANY_ADDRESS.search(address)) is not None:
         return cleaned(found[0])
     return ""
 
@@ -120,7 +121,9 @@ def feedback(came: Came) -> list[Verdict]:
     original = came.original
     if original is not None and (reader := original.get("x-hmxmroriginalrecipient")):
         # Microsoft's, which is no multipart/report: the message, and in it who complained.
-        return [came.verdict(ReturnKind.complaint, "feedback report", address=first_address(reader), words=came.subject)]
+        return [
+            came.verdict(ReturnKind.complaint, "feedback report", address=first_address(reader), words=came.subject)
+        ]
     return []
 
 

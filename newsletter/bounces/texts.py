@@ -9,8 +9,8 @@ import email
 import logging
 import re
 
-from newsletter.bounces.came import ADDRESS, Came, cleaned
-from newsletter.bounces.classes import classify
+from newsletter.bounces.came import ADDRESS, Came, cleaned, said_of
+from newsletter.bounces.classes import CODE, classify, status_in
 from newsletter.bounces.phrases import meaning
 from newsletter.bounces.reports import RECIPIENTS
 from newsletter.bounces.verdict import Verdict
@@ -32,19 +32,21 @@ _OPENINGS = (
     "this is the machine generated message from mail service",
 )
 _ORIGINAL = re.compile(
-    r"^[ \t]*(?:-{2,}.{0,20}(?:this is a copy of|below this line|original message|start of (?:returned|original)|forwarded|"
-    r"returned (?:mail|message)|unsent message|message header|undelivered message|header|ursprüngliche|original-nachricht|"
-    r"copy of (?:the|your) message|this line is a copy).{0,80}|=+ ?original.{0,40}|"
-    r"(?:original )?message (?:headers?|text|follows|contents?)\b.{0,40}follows?.{0,10}|.{0,40}original message follows.{0,20}|"
-    r"\*{3,}.{0,20}original message.{0,40}|message headers:?|original message headers:?|"
-    r"(?:return-path|received|dkim-signature|list-unsubscribe|mime-version|x-mailer):[^\n]*)$",
+    r"^[ \t]*(?:-{2,}.{0,20}(?:this is a copy of|below this line|original message|start of (?:returned|original)|"
+    r"forwarded|returned (?:mail|message)|unsent message|message header|undelivered message|header|ursprüngliche|"
+    r"original-nachricht|copy of (?:the|your) message|this line is a copy).{0,80}|=+ ?original.{0,40}|"
+    r"(?:original )?message (?:headers?|text|follows|contents?)\b.{0,40}follows?.{0,10}|"
+    r".{0,40}original message follows.{0,20}|\*{3,}.{0,20}original message.{0,40}|message headers:?|"
+    r"original message headers:?|(?:return-path|received|dkim-signature|list-unsubscribe|mime-version|"
+    r"x-mailer):[^\n]*)$",
     re.IGNORECASE | re.MULTILINE,
 )
 _DELAYED = re.compile(
-    r"warning message only|not yet been delivered|has been delayed|is delayed|message delayed|delayed \d+|still being retried|"
-    r"will (?:be retried|keep trying|continue (?:to try|trying|to attempt)|retry)|attempts will continue|"
-    r"do(?:n't| not) need to (?:resend|re-send)|no action is required on your part|continue to be made|still trying|"
-    r"delivery (?:has been |is )?delayed|delivery is still|verzögert|weiterhin versucht|retardé|再送|遅延",
+    r"warning message only|not yet been delivered|has been delayed|is delayed|message delayed|delayed \d+|"
+    r"still being retried|will (?:be retried|keep trying|continue (?:to try|trying|to attempt)|retry)|"
+    r"attempts will continue|do(?:n't| not) need to (?:resend|re-send)|no action is required on your part|"
+    r"continue to be made|still trying|delivery (?:has been |is )?delayed|delivery is still|verzögert|"
+    r"weiterhin versucht|retardé|再送|遅延",
     re.IGNORECASE,
 )
 _GIVEN_UP = re.compile(
@@ -52,13 +54,14 @@ _GIVEN_UP = re.compile(
     r"will not be retried|could not be delivered|permanently|abandoned",
     re.IGNORECASE,
 )
-_CODE = re.compile(
-    r"(?<![\w.:/@=#-])(?:[Ee]rror ?|code ?|SMTP;? ?|#|\()?([45]\d\d)(?:[ -]#?\(?([45]\.\d{1,3}\.\d{1,3})(?!\.?\d))?(?=[ :;,)\]-]|$)(?! (?:KB|MB|bytes|octets|hours|days|seconds))",
-    re.MULTILINE,
+_OURS = re.compile(
+    r"(?:postmaster|mailer-daemon|mail-daemon|abuse|support|helpdesk|admin|hostmaster|help|noreply|no-reply|bounces?)$",
+    re.IGNORECASE,
 )
-_ENHANCED = re.compile(r"(?<![\w.])([45]\.[0-7]\.\d{1,3})(?!\.?\d)")
-_OURS = re.compile(r"(?:postmaster|mailer-daemon|mail-daemon|abuse|support|helpdesk|admin|hostmaster|help|noreply|no-reply|bounces?)$", re.IGNORECASE)
-_NOT_HERE = re.compile(r"\s*(?:from|sender|reply-to|return-path|message-id|x-[a-z-]+|mail from|cc|contact)\s*:|.*\bMAIL FROM\b", re.IGNORECASE)
+_NOT_HERE = re.compile(
+    r"\s*(?:from|sender|reply-to|return-path|message-id|x-[a-z-]+|mail from|cc|contact)\s*:|.*\bMAIL FROM\b",
+    re.IGNORECASE,
+)
 _STARTS = re.compile(r"\s*(?:[-*•>]+\s*)?(?:to:|recipient:|user:|address:)?\s*[<\"'(]?$", re.IGNORECASE)
 _LINES = 300
 
@@ -72,7 +75,7 @@ def exim(came: Came) -> list[Verdict]:
     if not addresses:
         return []
     text = _report(came)
-    return [_judged(came, address, _after(text, address) or text, "Exim's text") for address in addresses]
+    return [_judged(came, address, said_of(text, address) or text, "Exim's text") for address in addresses]
 
 
 def plain(came: Came) -> list[Verdict]:
@@ -85,10 +88,12 @@ def plain(came: Came) -> list[Verdict]:
     paragraphs = _named(came, text)
     if not paragraphs:
         found = _mentioned(came, text)
-        paragraphs = [(found, _after(text, found) or text)] if found else [("", text)]
+        paragraphs = [(found, text)] if found else [("", text)]
     why = "qmail's text" if qmail else "text"
     if _DELAYED.search(text) and not _GIVEN_UP.search(text):
-        return [came.verdict(ReturnKind.delayed, why, address=each, status=_status(r), words=r) for each, r in paragraphs]
+        return [
+            came.verdict(ReturnKind.delayed, why, address=each, status=status_in(r), words=r) for each, r in paragraphs
+        ]
     found_any = []
     for address, reason in paragraphs[:RECIPIENTS]:
         said = reason if _says(reason) else text
@@ -98,7 +103,7 @@ def plain(came: Came) -> list[Verdict]:
 
 
 def others(came: Came, raw: bytes) -> list[Verdict]:
-    """What flufl.bounce knows of, which has met more servers than anybody: addresses, and whether it was the last word."""
+    """What flufl.bounce knows of, which has met many servers: addresses, and whether it was the last word."""
     from flufl.bounce import all_failures
 
     if not came.by_a_machine:
@@ -127,7 +132,7 @@ _FLUFL = 48 * 1024
 
 
 def _judged(came: Came, address: str, reason: str, why: str) -> Verdict:
-    status = _status(reason)
+    status = status_in(reason)
     return came.verdict(classify(status, reason[:2000]), why, address=address, status=status, words=_gist(reason))
 
 
@@ -140,23 +145,12 @@ def _report(came: Came) -> str:
 
 
 def _says(reason: str) -> bool:
-    return bool(_status(reason)) or meaning(reason)[0] is not None
-
-
-def _status(reason: str) -> str:
-    """The most exact code in a text: an enhanced one, else the last SMTP code."""
-    codes = [found for found in _CODE.finditer(reason[:4000])]
-    for found in codes:
-        if found[2] and found[2][0] == found[1][0] and not found[2].endswith(".0.0"):
-            return found[2]
-    if exact := _ENHANCED.search(reason[:4000]):
-        return exact[1]
-    return codes[0][1] if codes else ""
+    return bool(status_in(reason)) or meaning(reason)[0] is not None
 
 
 def _gist(reason: str) -> str:
     """From the first code on, if there is one: what stands before it is what every bounce says."""
-    code = _CODE.search(reason[:4000])
+    code = CODE.search(reason[:4000])
     return reason[code.start() :] if code and len(reason) > 200 else reason
 
 
@@ -198,20 +192,3 @@ def _mentioned(came: Came, text: str) -> str:
 def _candidate(came: Came, match: re.Match[str]) -> bool:
     address = cleaned(match[0]).lower()
     return "." in match[2] and address not in came.ours and not _OURS.match(match[1])
-
-
-def _after(text: str, address: str) -> str:
-    """What is said below an address, as far as the next empty line but one."""
-    at = text.lower().find(address.lower())
-    if at < 0:
-        return ""
-    rest = text[at + len(address) : at + 3000]
-    made, empty = [], False
-    for line in rest.split("\n")[:40]:
-        if not line.strip():
-            if empty or any(each.strip(" \t>:)") for each in made):
-                break
-            empty = True
-            continue
-        made.append(line)
-    return "\n".join(made).strip(" \t>:)\n")

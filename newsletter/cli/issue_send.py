@@ -121,7 +121,7 @@ def send(which: str, start_only: bool, by: str, yes: bool, publication: str | No
     newsletter issue send 2.21
     newsletter issue send 2.21 --yes --start-only
     """
-    from newsletter import audience, deliveries, dispatch, issues
+    from newsletter import audience, config, deliveries, dispatch, issues
     from newsletter.cli.sending import live, summary
     from newsletter.cli.work import clock_from, stop_on_signals
     from newsletter.models import Issue
@@ -137,7 +137,9 @@ def send(which: str, start_only: bool, by: str, yes: bool, publication: str | No
         issue = issues.find(session, slug, which)
         name, state = issues.name(issue), issue.state
         ahead = (
-            audience.count(session, settings.lists) if state in (IssueState.assembled, IssueState.approved) else None
+            audience.count(session, settings.lists, now, zone=config.zone(settings.cadence.zone))
+            if state in (IssueState.assembled, IssueState.approved)
+            else None
         )
     if ahead is not None and not yes:
         click.confirm(f"Send {name} to {plural(ahead.due, 'reader')} now?", abort=True)

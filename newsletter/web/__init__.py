@@ -26,6 +26,7 @@ def make(folder: Folder, clock: Callable[[], dt.datetime], wake: Callable[[], No
     from newsletter.web.lost import lost_link
     from newsletter.web.measured import measured
     from newsletter.web.numbers import pages as numbers
+    from newsletter.web.preferences import preferences
     from newsletter.web.reading import reading
     from newsletter.web.signup import signup
     from newsletter.web.work import work
@@ -35,7 +36,7 @@ def make(folder: Folder, clock: Callable[[], dt.datetime], wake: Callable[[], No
     site = Site.of(folder, clock, wake)
     app.extensions["newsletter"] = site
     safety.guard(app)
-    for blueprint in (hooks, leaving, lost_link, measured, numbers, reading, signup, work):
+    for blueprint in (hooks, leaving, lost_link, measured, numbers, preferences, reading, signup, work):
         app.register_blueprint(blueprint)
     app.wsgi_app = UnderPrefix(app.wsgi_app, site.prefix)  # type: ignore[method-assign]
     if folder.config.web.proxies:
