@@ -46,8 +46,9 @@ def count(
     segment that the issue goes to; None: everybody is.
     """
     whom = _Whom(_list_ids(session, lists), now.astimezone(zone).date(), within)
-    rows, due = session.execute(_chosen(whom, func.count(), func.count(Subscription.subscriber_id.distinct()))).one()
-    return _adds_up(session, whom, rows, due)
+    columns = func.count(Subscription.subscriber_id), func.count(Subscription.subscriber_id.distinct())
+    reached, due = session.execute(_chosen(whom, *columns)).one()
+    return _adds_up(session, whom, reached, due)
 
 
 def freeze(
@@ -81,20 +82,23 @@ def freeze(
     session.execute(insert(Delivery).from_select(columns, rows))
     made = session.scalar(select(func.count()).select_from(Delivery).where(Delivery.issue_id == issue.id)) or 0
     _cut_into_batches(session, issue.id, now)
-    rows = made
+    reached = made
     if len(whom.lists) > 1:
         # Whoever is due is so on each of the lists that they are active on; the segment isn't asked once more.
-        rows = session.scalar(
-            select(func.count())
-            .select_from(Subscription)
-            .join(Delivery, Delivery.subscriber_id == Subscription.subscriber_id)
-            .where(
-                Delivery.issue_id == issue.id,
-                Subscription.list_id.in_(whom.lists),
-                Subscription.state == SubscriptionState.active,
+        reached = (
+            session.scalar(
+                select(func.count())
+                .select_from(Subscription)
+                .join(Delivery, Delivery.subscriber_id == Subscription.subscriber_id)
+                .where(
+                    Delivery.issue_id == issue.id,
+                    Subscription.list_id.in_(whom.lists),
+                    Subscription.state == SubscriptionState.active,
+                )
             )
-        ) or 0
-    audience = _adds_up(session, whom, rows, made)
+            or 0
+        )
+    audience = _adds_up(session, whom, reached, made)
     issue.started = now
     issue.candidates, issue.excluded = audience.candidates, dict(audience.excluded)
     session.flush()
@@ -149,8 +153,8 @@ def _chosen(whom: _Whom, *columns: Any) -> Select[Any]:
     return chosen.join(Subscriber, Subscriber.id == Subscription.subscriber_id).where(whom.within)
 
 
-def _adds_up(session: Session, whom: _Whom, rows: int, due: int) -> Audience:
-    """The sum: `rows` subscriptions reach `due` readers; of all others it is counted why they don't."""
+def _adds_up(session: Session, whom: _Whom, reached: int, due: int) -> Audience:
+    """The sum: `reached` subscriptions lead to `due` readers; of all others it is counted why they don't."""
     on_lists = Subscription.list_id.in_(whom.lists)
     by_state = dict(
         session.execute(select(Subscription.state, func.count()).where(on_lists).group_by(Subscription.state)).all()
@@ -179,7 +183,7 @@ def _adds_up(session: Session, whom: _Whom, rows: int, due: int) -> Audience:
         or 0
     )
     allowed = by_state.get(SubscriptionState.active, 0) - sum(suppressed.values()) - paused
-    outside = 0 if whom.within is None else allowed - rows
+    outside = 0 if whom.within is None else allowed - reached
     excluded = {
         "on another list too": allowed - outside - due,
         "pending": by_state.get(SubscriptionState.pending, 0),

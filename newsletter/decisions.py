@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import bindparam, case, func, select, text, update
 from sqlalchemy.orm import Session
 
-from newsletter import deliveries, issues
+from newsletter import cadence, deliveries, issues
 from newsletter.config import Publication
 from newsletter.delivery_log import Line, Which, chosen
 from newsletter.errors import DeliveryMistake
@@ -70,7 +70,7 @@ def places(session: Session, issue: int, which: Which) -> list[Place]:
 def retry(session: Session, publication: Publication, place: Place, which: Which, by: str, now: dt.datetime) -> Decided:
     """Failed deliveries are queued again, and deferred ones now rather than later; one sent is sending again.
 
-    Whoever has left, is suppressed or was erased meanwhile is left out, and their delivery stays as it is.
+    Whoever has left, pauses, is suppressed or was erased meanwhile is left out, and their delivery stays as it is.
     DeliveryMistake for any other state, and for an issue of which nothing is sent any more.
     """
     states = which.states or RETRIED
@@ -89,7 +89,7 @@ def send_again(
 ) -> Decided:
     """Uncertain deliveries are queued once more: their readers may get a second copy, with the same Message-ID.
 
-    Whoever has left, is suppressed or was erased meanwhile is skipped. DeliveryMistake as for `retry`.
+    Whoever has left, pauses, is suppressed or was erased meanwhile is skipped. DeliveryMistake as for `retry`.
     """
     decided, gone = _again(session, publication, place, _uncertain(which), by, now)
     for why in sorted(set(gone.values())):
@@ -140,7 +140,7 @@ def _again(
         select(Issue).where(Issue.id == place.issue).with_for_update().execution_options(populate_existing=True)
     ).one()
     check(issue)
-    out = _left_out(session, publication.lists, before)
+    out = _left_out(session, publication, before, now)
     known = {line.subscriber for line in before}
     meant = [line for line in _meant(session, place, which) if line.subscriber in known]
     ids = [line.subscriber for line in meant if line.subscriber not in out]
@@ -179,13 +179,14 @@ def _meant(session: Session, place: Place, which: Which, *, lock: bool = True) -
     return [Line(*row) for row in session.execute(query.with_for_update(of=Delivery) if lock else query)]
 
 
-def _left_out(session: Session, lists: Sequence[str], lines: Sequence[Line]) -> dict[int, str]:
+def _left_out(session: Session, publication: Publication, lines: Sequence[Line], now: dt.datetime) -> dict[int, str]:
     """Which readers nothing may be sent to, and why.
 
     The subscriptions by which the others are reached are held until the transaction ends: who unsubscribes
     meanwhile waits for it, and then finds a queued delivery to call off. Never the other way round: what another
     process is changing at this moment is not waited for.
     """
+    lists = publication.lists
     ids = [line.subscriber for line in lines]
     held = set(
         session.scalars(
@@ -207,6 +208,14 @@ def _left_out(session: Session, lists: Sequence[str], lines: Sequence[Line]) -> 
             .where(Subscriber.id.in_(ids))
         ).all()
     )
+    today = cadence.local_date(publication.cadence, now)
+    paused = dict(
+        session.execute(
+            select(Subscriber.id, Subscriber.paused_until).where(
+                Subscriber.id.in_(ids), Subscriber.paused_until > today
+            )
+        ).all()
+    )
     reading = set(
         session.scalars(select(Subscriber.id).where(Subscriber.id.in_(ids), reached(lists, Subscriber.id.expression)))
     )
@@ -218,6 +227,8 @@ def _left_out(session: Session, lists: Sequence[str], lines: Sequence[Line]) -> 
             out[line.subscriber] = f"suppressed: {suppressed[line.subscriber].value}"
         elif line.subscriber not in held:
             out[line.subscriber] = BUSY if line.subscriber in reading else "unsubscribed"
+        elif line.subscriber in paused:
+            out[line.subscriber] = f"paused until {paused[line.subscriber]}"
     return out
 
 

@@ -259,6 +259,14 @@ class Subscriber(Base):
     """A person with an address, a name and attributes. After erasure only the row itself is left."""
 
     __tablename__ = "subscribers"
+    __table_args__ = (
+        Index(
+            "ix_subscribers_paused",
+            "paused_until",
+            sqlite_where=text("paused_until IS NOT NULL"),
+            postgresql_where=text("paused_until IS NOT NULL"),
+        ),
+    )
     id: Mapped[int] = mapped_column(primary_key=True)
     address: Mapped[str | None] = mapped_column(String(320))
     """As they wrote it; None once erased."""

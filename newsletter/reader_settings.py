@@ -17,7 +17,7 @@ class Web(Struct, frozen=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8025
     """0: any that is free."""
-    threads: Annotated[int, Meta(ge=1, le=256)] = 16
+    threads: Annotated[int, Meta(ge=1, le=256)] = 32
     proxies: Annotated[int, Meta(ge=0, le=10)] = 0
     """How many web servers in front of it add to X-Forwarded-For; with 0 the header is not believed."""
 

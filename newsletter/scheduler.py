@@ -84,8 +84,14 @@ def _settle(folder: Folder, now: dt.datetime) -> None:
 class Bell:
     """Rings `tick` every few seconds in a thread of its own, until it is stopped."""
 
-    def __init__(self, folder: Folder, clock: Callable[[], dt.datetime], told: Callable[[str], None]) -> None:
-        """`told` gets a sentence for whatever happens."""
+    def __init__(
+        self,
+        folder: Folder,
+        clock: Callable[[], dt.datetime],
+        told: Callable[[str], None],
+        look: Callable[[dt.datetime], object] | None = None,
+    ) -> None:
+        """`told` gets a sentence for whatever happens; `look` is called beside the rings, however long it takes."""
         self._folder = folder
         self._clock = clock
         self._told = told
@@ -99,6 +105,15 @@ class Bell:
             max_instances=1,
             next_run_time=dt.datetime.now(dt.UTC),
         )
+
+        if look is not None:
+            # A mailbox on a slow server holds no calendar up.
+            self._scheduler.add_job(
+                lambda: look(self._clock()),
+                trigger=IntervalTrigger(seconds=EVERY, timezone=dt.UTC),
+                coalesce=True,
+                max_instances=1,
+            )
 
     def start(self) -> None:
         self._scheduler.start()

@@ -171,9 +171,9 @@ class Row:
 
 def score(cells: Sequence[str]) -> int:
     """How well a header is understood: 0 without a column of addresses, 1 where it is a row already."""
-    titles = {_plain(cell) for cell in cells}
+    titles = {plain(cell) for cell in cells}
     if titles.isdisjoint(Means.address.value):
-        return int(sum(_is_address(cell) for cell in cells) == 1)
+        return int(sum(is_address(cell) for cell in cells) == 1)
     return 10 + len(titles & {title for meaning in Means for title in meaning.value})
 
 
@@ -185,15 +185,15 @@ class Columns:
     """
 
     def __init__(self, header: Sequence[str], declared: Sequence[str], maps: Mapping[str, str], name: str) -> None:
-        titles = [_plain(cell) for cell in header]
-        mapped = {_plain(title): attribute for title, attribute in maps.items()}
+        titles = [plain(cell) for cell in header]
+        mapped = {plain(title): attribute for title, attribute in maps.items()}
         self.header = list(header)
         self.own = set(OWN) <= set(titles)
         """The file is our own export, and each row is about one list."""
         self.headerless = score(header) == 1
         """The first row is about a person already; only their addresses are taken."""
         if self.headerless:
-            titles = ["email" if _is_address(cell) else "" for cell in header]
+            titles = ["email" if is_address(cell) else "" for cell in header]
         _check_maps(maps, titles, header, declared)
         self._declared = frozenset(declared)
         self._attributes: dict[int, str] = {}
@@ -281,7 +281,7 @@ class Columns:
             attributes,
             state,
             barred,
-            next(filter(None, (_moment(cells[at]) for at in self._at[Means.joined])), None),
+            next(filter(None, (read_moment(cells[at]) for at in self._at[Means.joined])), None),
             self._one(cells, Means.list) if self.own else None,
         )
 
@@ -291,13 +291,13 @@ class Columns:
 
     def _standing(self, cells: Sequence[str]) -> tuple[SubscriptionState | None, SuppressionReason | None]:
         state, barred = self._says_left
-        word = _plain(self._one(cells, Means.suppressed))
+        word = plain(self._one(cells, Means.suppressed))
         if word:
             barred = _BARRED.get(word, SuppressionReason.request)
         gone = state is not None
         told = False
         for at in self._at[Means.state]:
-            if not (word := _plain(cells[at])):
+            if not (word := plain(cells[at])):
                 continue
             found = _STATES.get(word)
             if word in _BARRED:
@@ -312,10 +312,10 @@ class Columns:
                     f'"{cells[at].strip()[:40]}" in {self.header[at]} is no state that is known here; '
                     "write active, pending or unsubscribed"
                 )
-        if any(_plain(cells[at]) not in _NO for at in self._at[Means.bounced]):
+        if any(plain(cells[at]) not in _NO for at in self._at[Means.bounced]):
             barred, gone = barred or SuppressionReason.bounce, True
-        if any(_plain(cells[at]) not in _NO for at in self._at[Means.left]) or any(
-            cells[at].strip() and _plain(cells[at]) in _NO for at in self._at[Means.still]
+        if any(plain(cells[at]) not in _NO for at in self._at[Means.left]) or any(
+            cells[at].strip() and plain(cells[at]) in _NO for at in self._at[Means.still]
         ):
             gone = True
         if gone:
@@ -338,7 +338,7 @@ class Columns:
             except ValueError:
                 raise SubscriberMistake(f"{self.header[at]} is not JSON") from None
             for key, value in values.items():
-                attribute = _plain(key)
+                attribute = plain(key)
                 if attribute not in self._declared or isinstance(value, dict | list):
                     if len(self._unknown) < 100:
                         self._unknown[f"{self.header[at]}.{key}"] = None
@@ -347,13 +347,13 @@ class Columns:
         return attributes
 
 
-def _plain(title: str) -> str:
+def plain(title: str) -> str:
     """A word as it is compared: "E-Mail Address" and "email_address" differ in nothing that counts."""
     title = unguarded(title.strip(" \t\r\n\ufeff"))
     return re.sub(r"[^\w]+", "_", title.casefold()).strip("_") or title
 
 
-def _is_address(cell: str) -> bool:
+def is_address(cell: str) -> bool:
     if "@" not in cell:
         return False
     try:
@@ -375,7 +375,7 @@ def _by_name(name: str) -> tuple[SubscriptionState | None, SuppressionReason | N
 
 def _check_maps(maps: Mapping[str, str], titles: Sequence[str], header: Sequence[str], declared: Sequence[str]) -> None:
     for title, attribute in maps.items():
-        if _plain(title) not in titles:
+        if plain(title) not in titles:
             raise ImportMistake(f'there is no column "{title}"', remedy=f"There is {', '.join(header)}.")
         if attribute and attribute not in declared:
             raise ImportMistake(
@@ -384,7 +384,7 @@ def _check_maps(maps: Mapping[str, str], titles: Sequence[str], header: Sequence
             )
 
 
-def _moment(text: str) -> dt.datetime | None:
+def read_moment(text: str) -> dt.datetime | None:
     """A moment as exports write it, UTC where it has no zone; None where it isn't one."""
     text = text.strip()
     if len(text) < 10:

@@ -182,7 +182,7 @@ def add(
     if barred := suppressions.suppressed(session, fingerprint):
         raise SubscriberMistake(
             f"{known.address} is suppressed ({barred.reason.value}) and never mailed",
-            remedy="Only if its owner asks for mail again: newsletter subscriber allow ADDRESS --why WHY.",
+            remedy="Only if its owner asks for mail again: newsletter suppression remove ADDRESS --why WHY.",
         )
     rows = named(session, lists)
     person = session.scalar(select(Subscriber).where(Subscriber.address_key == known.key))
@@ -307,7 +307,7 @@ def erase(session: Session, subscriber: Subscriber, now: dt.datetime) -> Gone:
     subscriber.address = subscriber.address_key = None
     subscriber.name = subscriber.language = ""
     subscriber.attributes = {}
-    subscriber.measured = None
+    subscriber.measured = subscriber.paused_until = None
     subscriber.erased = now
     session.flush()
     return Gone(tuple(lists), skipped)

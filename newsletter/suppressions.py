@@ -7,7 +7,7 @@ protects after erasure too, when the address itself is gone.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from sqlalchemy import ColumnElement, and_, insert, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -29,9 +29,14 @@ def suppressed(session: Session, fingerprint: str) -> Suppression | None:
     return session.get(Suppression, fingerprint)
 
 
+def fingerprint_of(session: Session, address: str, now: dt.datetime) -> str:
+    """What an address is known by here. SubscriberMistake if it isn't one."""
+    return keys(session, now).print_of(checked(address).key)
+
+
 def of_address(session: Session, address: str, now: dt.datetime) -> Suppression | None:
     """Why `address` is never to be mailed; None where it may be. SubscriberMistake if it isn't an address."""
-    return suppressed(session, keys(session, now).print_of(checked(address).key))
+    return suppressed(session, fingerprint_of(session, address, now))
 
 
 def add(
@@ -129,3 +134,31 @@ def skip_waiting(
         if isinstance(row, Delivery):
             session.expire(row)
     return done.rowcount
+
+
+def listing(
+    session: Session,
+    *,
+    reason: SuppressionReason | None = None,
+    since: dt.datetime | None = None,
+    search: str | None = None,
+) -> Iterator[Suppression]:
+    """Suppressions, one by one as the database gives them, oldest first; `since` and later, with `search` in the
+    address.
+    """
+    query = select(Suppression).order_by(Suppression.since, Suppression.fingerprint)
+    if reason is not None:
+        query = query.where(Suppression.reason == reason)
+    if since is not None:
+        query = query.where(Suppression.since >= since)
+    if search:
+        query = query.where(Suppression.address.icontains(search, autoescape=True))
+    for row in session.scalars(query.execution_options(yield_per=1000)):
+        yield row
+        session.expunge(row)
+
+
+def history(session: Session, fingerprint: str) -> Sequence[Event]:
+    """What happened to an address, newest first; also to one that nobody here has."""
+    query = select(Event).where(Event.fingerprint == fingerprint).order_by(Event.at.desc(), Event.id.desc())
+    return session.scalars(query).all()

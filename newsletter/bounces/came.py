@@ -57,7 +57,7 @@ _FAILURE = re.compile(
 _AGAIN = re.compile(
     r"\s*(?:re|aw|antw|sv|vs|ref|res|fw|fwd|wg|tr|rv|i|回复|答复|转发|轉寄)\s*(?:\[\d+\])?\s*[:：]", re.IGNORECASE
 )
-_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]{0,15})[^<>]{0,4000}>|<!--.{0,2000}?-->|<[!?][^<>]{0,2000}>", re.DOTALL)
+_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]{0,15})[^<>]{0,4000}>|<!--.{0,800}?-->|<[!?][^<>]{0,2000}>", re.DOTALL)
 _NEWLINES = frozenset(("br", "p", "div", "tr", "li", "table", "h1", "h2", "h3", "pre", "blockquote", "title"))
 _BLANK = re.compile(r"[ \t\xa0]+")
 _TEXT = 64 * 1024

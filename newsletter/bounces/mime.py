@@ -7,6 +7,7 @@ raises on some headers. Here what is too much is left out: see the bounds.
 from __future__ import annotations
 
 import binascii
+import itertools
 import re
 
 from msgspec import Struct
@@ -44,9 +45,7 @@ _SAME = {
     "iso-2022-jp": "iso-2022-jp-ext",
 }
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
-_SNIFFED = re.compile(
-    rb"(?:\A|\n)--([^\s]{1,200})[ \t]*\n(?:[A-Za-z-]{1,40}: ?[^\n]*\n|[ \t][^\n]*\n)*?(?i:content-type):"
-)
+_SNIFFED = re.compile(rb"(?:\A|\n)--([^\s]{1,200})[ \t]*\n((?:[^\n]{1,500}\n){1,6})")
 
 
 class Part(Struct):
@@ -206,10 +205,9 @@ def _parts(part: Part, depth: int, left: list[int]) -> list[Part]:
     body = b"\n" + part.body
     if not boundary or b"\n--" + boundary not in body:
         # No boundary, or not the one that was announced: the first line that looks like one.
-        found = _SNIFFED.search(part.body[:TEXT])
-        if found is None:
+        boundary = _sniffed(part.body[:TEXT])
+        if not boundary:
             return []
-        boundary = found[1]
     otherwise = "message/rfc822" if part.kind == "multipart/digest" else "text/plain"
     pieces: list[list[bytes]] = []
     ended = False
@@ -227,6 +225,14 @@ def _parts(part: Part, depth: int, left: list[int]) -> list[Part]:
         pieces.append([piece.partition(b"\n")[2]])
     left[0] -= len(pieces)
     return [_part(b"".join(each), depth - 1, left, otherwise) for each in pieces]
+
+
+def _sniffed(body: bytes) -> bytes:
+    """The boundary of the first line that looks like one, since a part's headers follow; empty where there is none."""
+    for found in itertools.islice(_SNIFFED.finditer(body), PARTS):
+        if found[2].lower().startswith((b"content-type:", b"content-tr")) or b"\ncontent-type:" in found[2].lower():
+            return found[1]
+    return b""
 
 
 def _transferred(body: bytes, encoding: str, limit: int) -> bytes:

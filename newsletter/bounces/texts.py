@@ -64,6 +64,10 @@ _NOT_HERE = re.compile(
 )
 _STARTS = re.compile(r"\s*(?:[-*•>]+\s*)?(?:to:|recipient:|user:|address:)?\s*[<\"'(]?$", re.IGNORECASE)
 _LINES = 300
+_FLUFL = 48 * 1024
+_FLUFL_LINES = 800
+_NESTED = 20
+"""Boundaries that a message may speak of; the standard library's parser takes the square of them."""
 
 logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL + 1)  # it tells of every message that it can't read
 
@@ -106,10 +110,10 @@ def others(came: Came, raw: bytes) -> list[Verdict]:
     """What flufl.bounce knows of, which has met many servers: addresses, and whether it was the last word."""
     from flufl.bounce import all_failures
 
-    if not came.by_a_machine:
+    if not came.by_a_machine or raw[:_FLUFL].lower().count(b"boundary") > _NESTED:
         return []
     # Its expressions take the square of a line's length, and its parser goes as deep as the message does.
-    lines = raw[:_FLUFL].replace(b"\r\n", b"\n").split(b"\n")
+    lines = raw[:_FLUFL].replace(b"\r\n", b"\n").split(b"\n", _FLUFL_LINES)[:_FLUFL_LINES]
     try:
         delayed, failed = all_failures(email.message_from_bytes(b"\n".join(line[:400] for line in lines)))
     except Exception:  # noqa: BLE001 - anything may be wrong with a message, and it raises in many ways
@@ -126,9 +130,6 @@ def others(came: Came, raw: bytes) -> list[Verdict]:
             else:
                 found.append(came.verdict(kind, "flufl.bounce", address=cleaned(match[0]), words=text))
     return found
-
-
-_FLUFL = 48 * 1024
 
 
 def _judged(came: Came, address: str, reason: str, why: str) -> Verdict:

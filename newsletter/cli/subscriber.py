@@ -32,7 +32,7 @@ STATES = ("pending", "active", "unsubscribed", "suppressed")
 
 @click.group()
 def subscriber() -> None:
-    """Subscribers: add, list, show, import, export, unsubscribe, erase, suppress, allow.
+    """Subscribers: add, list, show, import, export, unsubscribe, pause, erase.
 
     A subscriber is named by their address or their number.
 
@@ -181,6 +181,7 @@ def show(who: str, as_json: bool) -> None:
                 "attributes": person.attributes,
                 "created": person.created,
                 "erased": person.erased,
+                "paused_until": person.paused_until,
                 "suppressed": {"reason": barred.reason, "since": barred.since, "why": barred.why} if barred else None,
                 "subscriptions": stand,
                 "history": past,
@@ -200,6 +201,8 @@ def show(who: str, as_json: bool) -> None:
                 state("suppressed"), f" since {barred.since:%Y-%m-%d}, {barred.reason.value}{why}; never mailed"
             )
         )
+    if person.paused_until:
+        out.print(Text.assemble(state("paused"), f" until {person.paused_until}; no issue goes to them before"))
     out.print()
     lists = table("List", "State", "Since", "Joined", "Why")
     for standing in stand:
@@ -247,14 +250,15 @@ def export(slug: str | None, wanted: str | None, output: Path | None, as_json: b
         if slug and session.query(List.id).filter(List.slug == slug).first() is None:
             lists.named(session, (slug,))
         people = subscribers.listing(session, slug=slug, state=wanted)
-        with _output(output) as out:
+        with exported_to(output) as out:
             count = export_json(people, out) if as_json else export_csv(people, folder.config.attributes, out)
     if output:
         click.echo(f"{plural(count, 'row')} in {output}", err=True)
 
 
 @contextlib.contextmanager
-def _output(path: Path | None) -> Iterator[TextIO]:
+def exported_to(path: Path | None) -> Iterator[TextIO]:
+    """A file for addresses that nobody else on this machine reads, or standard output. SubscriberMistake if it is there."""
     import io
     import os
 
@@ -341,39 +345,30 @@ def erase(who: str, yes: bool, now: dt.datetime) -> None:
 
 
 @subscriber.command()
-@click.argument("address")
-@click.option("--reason", type=click.Choice(["bounce", "complaint", "request"]), default="request", show_default=True)
-@click.option("--why", default="", help="Kept with it.")
+@click.argument("who", metavar="ADDRESS|NUMBER")
+@click.option(
+    "--until", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", help="The first day on which they get mail."
+)
+@click.option("--off", is_flag=True, help="End it now.")
 @at_option
-def suppress(address: str, reason: str, why: str, now: dt.datetime) -> None:
-    """Never mail an address again, whoever has it and whatever lists they are on.
+def pause(who: str, until: dt.datetime | None, off: bool, now: dt.datetime) -> None:
+    """Send somebody no issue until a day, in the publication's zone; they stay on their lists.
+
+    Copies that still wait for them are called off. What they missed isn't sent later.
 
     \b
-    newsletter subscriber suppress jane@example.org --why "wrote to the editor"
+    newsletter subscriber pause jane@example.org --until 2024-05-01
+    newsletter subscriber pause jane@example.org --off
     """
-    from newsletter import suppressions
-    from newsletter.states import SuppressionReason
+    from newsletter import pausing, subscribers
 
+    if (until is None) != off:
+        raise click.UsageError("Say which: --until DATE, or --off.")
     with here().session() as session:
-        row, skipped = suppressions.add(session, address, SuppressionReason(reason), why, now)
+        person = subscribers.find(session, who)
+        skipped = pausing.pause(session, person, None if until is None else until.date(), now)
+        address, day = person.address, person.paused_until
     out = console()
-    out.print(f"{address} is suppressed ({row.reason.value}) since {row.since:%Y-%m-%d} and never mailed.")
+    out.print(f"{address} gets no issue until {day}." if day else f"{address} gets issues again.")
     if skipped:
         out.print(f"{plural(skipped, 'delivery', 'deliveries')} that still waited called off.")
-
-
-@subscriber.command()
-@click.argument("address")
-@click.option("--why", required=True, help="Who asked for mail again, and how; kept on record.")
-@at_option
-def allow(address: str, why: str, now: dt.datetime) -> None:
-    """Lift a suppression. It subscribes nobody: whoever left a list stays out of it.
-
-    \b
-    newsletter subscriber allow jane@example.org --why "her mailbox was full; she wrote on Nov 3"
-    """
-    from newsletter import suppressions
-
-    with here().session() as session:
-        row = suppressions.remove(session, address, why, now)
-    console().print(f"{address} may be mailed again; it was suppressed since {row.since:%Y-%m-%d}.")

@@ -91,7 +91,7 @@ def import_(
     source = None if str(file) == "-" else file
     name = source.name if source else "standard input"
     with RefusedRows(source, refused_path) as refused, opened(source, score, encoding) as rows:
-        with _progress(rows.size, name) as progress, folder.session() as session:
+        with progress_of(rows.size, name) as progress, folder.session() as session:
             report = import_subscribers(
                 session,
                 folder.config,
@@ -115,7 +115,8 @@ def import_(
 
 
 @contextlib.contextmanager
-def _progress(size: int, name: str) -> Iterator[Callable[[int], None]]:
+def progress_of(size: int, name: str) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error, told the octets read so far; nothing where that is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 

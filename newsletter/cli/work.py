@@ -34,13 +34,15 @@ def run(no_web: bool, at: dt.datetime | None) -> None:
     newsletter run
     newsletter -C /srv/digest run
     """
+    from newsletter.bounces import intake
     from newsletter.scheduler import Bell
     from newsletter.web.serving import Serving
 
     _log()
     folder = here()
     clock = clock_from(at)
-    bell = Bell(folder, clock, _say)
+    bounces = intake.start(folder, clock, _say)
+    bell = Bell(folder, clock, _say, bounces.look)
     pages = None if no_web else Serving(folder, clock, bell.wake)
     asked = stop_on_signals()
     _say(f"running {', '.join(each.title for each in folder.config.publications.values())} from {folder.path}")
@@ -48,11 +50,14 @@ def run(no_web: bool, at: dt.datetime | None) -> None:
     if pages:
         pages.start()
         _say(f"pages on {pages.address}")
+    if bounces.address:
+        _say(f"bounces are listened for on {bounces.address}")
     try:
         send_for_ever(folder, clock, asked)
     finally:
         if pages:
             pages.stop()
+        bounces.stop()
         bell.stop()
     _say("stopped")
 

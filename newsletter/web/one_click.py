@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
+import time
 from collections.abc import Callable
 
 from newsletter import departures
@@ -19,11 +20,17 @@ MOST = 500
 """Requests in one transaction: senders must not wait long for the database."""
 
 
+GATHER = 0.01
+"""Seconds in which others may join: what a reader's mail program doesn't notice."""
+
+
 class _Waiting:
     """One request, and what became of it."""
 
     def __init__(self, leaving: Leaving) -> None:
         self.leaving = leaving
+        self.called = threading.Event()
+        """Set when it is done; or when it is its turn to write for all."""
         self.done = False
         self.failed: BaseException | None = None
 
@@ -35,23 +42,28 @@ class OneClick:
         self._folder = folder
         self._clock = clock
         self._waiting: list[_Waiting] = []
-        self._queue = threading.Lock()
-        self._writing = threading.Lock()
+        self._lock = threading.Lock()
+        self._busy = False
+        """Whether somebody writes for all."""
 
     def leave(self, issue: int, subscriber: int) -> None:
         """Returns when it is on disk. Raises what the database said where it could not be stored."""
         mine = _Waiting(Leaving(issue, subscriber))
-        with self._queue:
+        with self._lock:
             self._waiting.append(mine)
-        with self._writing:
-            while not mine.done:
-                self._write()
+            if not self._busy:
+                self._busy = True
+                mine.called.set()
+        mine.called.wait()
+        if not mine.done:
+            self._write_for_all()
         if mine.failed is not None:
             raise mine.failed
 
-    def _write(self) -> None:
-        # Whoever waits was in the queue before it waited, so those left over are the first to write next.
-        with self._queue:
+    def _write_for_all(self) -> None:
+        # A transaction costs the same for one as for many, and whoever has its turn is the first of those who wait.
+        time.sleep(GATHER)
+        with self._lock:
             these, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
         try:
             with self._folder.session() as session:
@@ -63,3 +75,9 @@ class OneClick:
                 each.failed = error
         for each in these:
             each.done = True
+            each.called.set()
+        with self._lock:
+            # The next one writes for those who have come meanwhile, so that nobody serves others for long.
+            self._busy = bool(self._waiting)
+            if self._waiting:
+                self._waiting[0].called.set()

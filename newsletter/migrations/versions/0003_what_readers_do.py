@@ -156,3 +156,4 @@ def upgrade() -> None:
     with op.batch_alter_table('subscribers', schema=None) as batch_op:
         batch_op.add_column(sa.Column('paused_until', sa.Date(), nullable=True))
         batch_op.add_column(sa.Column('measured', sa.DateTime(timezone=True), nullable=True))
+        batch_op.create_index('ix_subscribers_paused', ['paused_until'], unique=False, sqlite_where=sa.text('paused_until IS NOT NULL'), postgresql_where=sa.text('paused_until IS NOT NULL'))
