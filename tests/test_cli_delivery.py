@@ -59,7 +59,7 @@ def facts(folder: Folder, *words: str) -> Any:
 @pytest.fixture
 def make_sent(issue: Any) -> Any:  # noqa: F811
     def make(server: MailServer) -> Folder:
-        server.refuse["reader01@example.org"] = "550 5.1.1 =no such user"
+        server.refuse["reader01@example.org"] = "550 5.2.3 =message too long"
         server.drop_after_dot |= {"reader02@example.org", "reader03@example.org"}
         folder: Folder = issue(server, READERS[:6])
         # A relay that breaks off is left alone for some seconds.
@@ -96,7 +96,7 @@ def test_the_log_says_how_the_audience_adds_up_and_shows_trouble_first(sent: Fol
     rows = [line.split()[2] for line in output.splitlines() if "@example.org" in line]
     assert rows == [f"reader0{n}@example.org" for n in (1, 2, 3, 0, 4, 5)]
     assert "today 14:46" in output
-    assert "550 5.1.1 =no such user" in output
+    assert "550 5.2.3 =message too long" in output
 
 
 def test_a_long_reply_is_shortened_in_the_table_and_whole_for_machines(sent: Folder) -> None:
@@ -126,7 +126,7 @@ def test_the_log_for_machines_adds_up_too(sent: Folder) -> None:
     assert found["deliveries"][0] == {
         "subscriber": found["deliveries"][0]["subscriber"], "address": "reader01@example.org", "name": "Reader01",
         "state": "failed", "since": "2023-11-13T19:46:00Z", "next_look": None, "tries": 1, "relay": "outbox",
-        "reply": "550 5.1.1 =no such user",
+        "reply": "550 5.2.3 =message too long",
     }  # fmt: skip
 
 
@@ -136,7 +136,7 @@ def test_the_log_is_narrowed_by_state_text_domain_and_reply(sent: Folder) -> Non
     assert [each["address"] for each in facts(sent, "list", "2.21", "--search", "er04")["deliveries"]] == [
         "reader04@example.org"
     ]
-    assert [each["address"] for each in facts(sent, "list", "2.21", "--where-reply", "5.1.1")["deliveries"]] == [
+    assert [each["address"] for each in facts(sent, "list", "2.21", "--where-reply", "5.2.3")["deliveries"]] == [
         "reader01@example.org"
     ]
     with pytest.raises(DeliveryMistake, match=r'"no domain" is not a domain'):
@@ -165,11 +165,11 @@ def test_one_readers_attempts_are_shown_in_the_servers_own_words(make_sent: Any)
     output = said(folder, "show", "2.21", "reader01@example.org")
     assert "reader01@example.org  Reader01  ✓ sent" in output
     assert "Vol 2 No 21 of US-Japan Alliance Digest, times in America/New_York" in output
-    assert output.index("550 5.1.1 =no such user") < output.index("250 2.0.0 taken")
+    assert output.index("550 5.2.3 =message too long") < output.index("250 2.0.0 taken")
     assert "Sent: a relay took it; no more is known." in output
     found = facts(folder, "show", "2.21", "reader01@example.org")
     assert [(each["state"], each["reply"]) for each in found["attempts"]] == [
-        ("failed", "550 5.1.1 =no such user"), ("sent", "250 2.0.0 taken"),
+        ("failed", "550 5.2.3 =message too long"), ("sent", "250 2.0.0 taken"),
     ]  # fmt: skip
     assert found["message_id"] == message_from_bytes(received.data)["Message-ID"]
     assert f"Message-ID {found['message_id']}\n" in output

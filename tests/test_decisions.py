@@ -32,7 +32,7 @@ def sent(issue: Any) -> Any:  # noqa: F811
     """sent(server): an issue to eight readers, of whom one failed, one is uncertain, and one is deferred."""
 
     def make(server: MailServer) -> Folder:
-        server.refuse[f"{FAILED}@example.org"] = "550 5.1.1 no such user"
+        server.refuse[f"{FAILED}@example.org"] = "550 5.2.3 message too long"
         server.refuse[f"{DEFERRED}@example.org"] = "451 4.7.1 greylisted"
         server.lose_after_dot.add(f"{UNCERTAIN}@example.org")
         folder: Folder = issue(server, READERS[:8])
@@ -85,7 +85,7 @@ def test_what_failed_is_tried_again_and_what_was_said_before_is_kept(sent: Any) 
         folder = sent(server)
         assert decide(folder, decisions.retry, states=(DeliveryState.failed,)) == Decided(1)
         assert attempts(folder, FAILED) == [
-            ("failed", "550 5.1.1 no such user"), ("queued", "to be tried again, by Ada"),
+            ("failed", "550 5.2.3 message too long"), ("queued", "to be tried again, by Ada"),
         ]  # fmt: skip
         send(folder, NOW + dt.timedelta(minutes=1))
         assert [message.recipient for message in server.messages] == []
@@ -94,7 +94,7 @@ def test_what_failed_is_tried_again_and_what_was_said_before_is_kept(sent: Any) 
             f"{FAILED}@example.org": 1,
             f"{DEFERRED}@example.org": 1,
         }
-    assert attempts(folder, FAILED) == [("failed", "550 5.1.1 no such user"), ("sent", "250 2.0.0 taken")]
+    assert attempts(folder, FAILED) == [("failed", "550 5.2.3 message too long"), ("sent", "250 2.0.0 taken")]
     assert issue_state(folder) is IssueState.sent
 
 
@@ -260,7 +260,7 @@ def test_each_batch_with_something_to_try_again_is_due_and_no_other(sent: Any, m
 
 def test_what_is_queued_again_in_the_batch_of_a_sender_at_work_is_sent_by_it(issue: Any) -> None:  # noqa: F811
     decided = []
-    with MailServer(refuse={f"{FAILED}@example.org": "550 5.1.1 no such user"}) as server:
+    with MailServer(refuse={f"{FAILED}@example.org": "550 5.2.3 message too long"}) as server:
         folder = issue(server, READERS[:8], connections=1)
 
         def again(recipient: str) -> None:

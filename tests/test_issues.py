@@ -493,5 +493,5 @@ def test_a_preheader_is_cut_at_a_word_and_never_inside_a_field_or_an_emoji() -> 
 
 def test_a_subject_with_an_unknown_name_is_refused_with_the_line_of_the_config() -> None:
     text = CONFIG.replace("publisher =", 'subject = "{titel} {volume}"\npublisher =')
-    with pytest.raises(ConfigMistake, match=r"config\.toml, line 12: .*there is no \{titel\}; there is \{title\}"):
+    with pytest.raises(ConfigMistake, match=r"config\.toml, line 15: .*there is no \{titel\}; there is \{title\}"):
         config.decode(text, Path("config.toml"))

@@ -87,7 +87,7 @@ def test_a_list_whose_file_goes_is_retired_with_everyone_on_it_and_returns_with_
 def test_a_list_that_a_publication_names_must_have_a_file(folder: Folder) -> None:
     with folder.session() as session, pytest.raises(ListMistake) as mistake:
         lists.plan(session, folder)
-    assert 'config.toml, line 16: publications.digest.lists names "alliance-digest"' in str(mistake.value)
+    assert 'config.toml, line 19: publications.digest.lists names "alliance-digest"' in str(mistake.value)
 
 
 @pytest.mark.parametrize(

@@ -32,9 +32,11 @@ _RECIPIENT_HEADERS = ("delivered-to", "x-original-to", "envelope-to", "x-envelop
 _RETURNED = frozenset(
     ("message/rfc822", "message/global", "text/rfc822-headers", "message/rfc822-headers", "message/global-headers")
 )
+_TEXTS = ("text/", "multipart/")
+"""A multipart without a boundary that works is a text like others."""
 _FOR_MACHINES = frozenset(("message/delivery-status", "message/global-delivery-status", "message/feedback-report"))
 _DAEMONS = re.compile(
-    r"(?:mailer-?_?daemon|mail-daemon|daemon|mdaemon|mailerdaemon|postmaster\w*|mail-?delivery|maildelivery|mmdf|uucp|"
+    r"(?:mailer-?_?daemon|mail-daemon|daemon|mdaemon|mailerdaemon|post_?master\w*|mail-?delivery|maildelivery|mmdf|uucp|"
     r"bounces?|nondelivery|smtp|mailsystem|microsoftexchange[0-9a-f]{10,40}|mail\.system|mail_system|system|root|"
     r"mailer|mail_agent|autobounce|undeliverable|spam-?blocker)",
 )
@@ -44,12 +46,13 @@ _DAEMON_NAMES = re.compile(
 )
 _FAILURE = re.compile(
     r"(?:mail |message )?(?:undeliver|non[- ]?deliver|not delivered|delivery (?:status|fail|notif|report|error|"
-    r"delay|problem|has failed|unsuccess|incomplete)|returned mail|returned to sender|return(?:ed)? message|failure (?:notice|"
-    r"delivery)|failed mail|failed to (?:deliver|forward)|mail (?:delivery|system|returned|error|failure|status)|"
+    r"delay|problem|has failed|unsuccess|incomplete)|returned mail|returned to sender|return(?:ed)? message|"
+    r"failure (?:notice|delivery)|failed mail|failed to (?:deliver|forward)|"
+    r"mail (?:delivery|system|returned|error|failure|status)|"
     r"message (?:status|delivery|could not|not delivered|undeliverable)|couldn't (?:send|deliver)|could not (?:send|"
     r"deliver)|unable to deliver|permanent delivery|bounced|ndr:|warning: (?:message|could|delayed)|delayed mail|"
-    r"unzustellbar|nicht zugestellt|zustell(?:fehler|bericht|ung fehl)|nachricht konnte nicht|non remis|échec|"
-    r"notification d'?[ée]tat|retour (?:de|à l'exp)|no se puede entregar|no entregado|devuelto|não entregue|"
+    r"メールエラー|unzustellbar|nicht zugestellt|zustell(?:fehler|bericht|ung fehl)|nachricht konnte nicht|non remis|"
+    r"échec|notification d'?[ée]tat|retour (?:de|à l'exp)|no se puede entregar|no entregado|devuelto|não entregue|"
     r"falha na entrega|mancat[ao] (?:consegna|recapito)|onbestelbaar|kan inte levereras|не доставлено|"
     r"недоставленное|配信不能|配信エラー|配信できません|エラーメール|返送|送信エラー|未配信|退信|退回|系统退信|"
     r"无法投递|投递失败|無法傳遞|반송|전송 실패|error sending|rejected:)|.{0,60}\bundeliverable\b",
@@ -163,7 +166,7 @@ class Came:
         for part in self.leaves:
             if part.kind == "text/html":
                 best = best or untagged(part.text()[: 2 * _TEXT])[:_TEXT]
-            elif part.kind.startswith("text/") and part.kind not in _RETURNED:
+            elif part.kind.startswith(_TEXTS) and part.kind not in _RETURNED:
                 said = part.text()[:_TEXT]
                 if _looks_html(said):
                     said = untagged(said)
@@ -274,7 +277,8 @@ def said_of(text: str, address: str) -> str:
     if at < 0:
         return ""
     rest = text[at + len(address) : at + 3000]
-    made, empty = [], False
+    made: list[str] = []
+    empty = False
     for line in rest.split("\n")[:40]:
         if not line.strip():
             if empty or any(each.strip(" \t>:)") for each in made):

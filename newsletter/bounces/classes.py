@@ -51,6 +51,8 @@ _SUBJECT = {
     "6": P,  # the content: of our message
     "7": P,  # security and policy
 }
+_UNSURE = ("0.0", "1.0", "1.1", "5.0", "5.1")
+"""Codes that are used for all and everything: words that alone wouldn't do may tell what is meant."""
 _PLAIN = {
     "500": P,  # the conversation, as x.5
     "501": P,
@@ -96,7 +98,7 @@ def classify(status: str, words: str) -> ReturnKind:
     said, surely = meaning(words)
     if found is None:
         return said or S
-    subject = "0"
+    subject = detail = "0"
     if found[4]:
         category, by_code = found[4][0], _PLAIN.get(found[4], S)
     else:
@@ -107,7 +109,7 @@ def classify(status: str, words: str) -> ReturnKind:
     if category == "4":
         # A refusal for now never says that an address is gone, whatever its words; one of us stays one of us.
         return P if P in (said, by_code) and (said is P or not surely) else S
-    if said is None or (not surely and (subject in ("6", "7") or by_code is H)):
+    if said is None or (not surely and (by_code is H or f"{subject}.{detail}" not in _UNSURE)):
         return by_code
     return said
 

@@ -28,7 +28,7 @@ TEXT = 256 * 1024
 _NAME = re.compile(rb"[!-9;-~]{1,100}")
 _FOLD = re.compile(rb"\n[ \t]+")
 _PARAMETER = re.compile(r""";\s*([\w!#$%&'*+.^`{|}~-]{1,60})\s*=\s*(?:"((?:[^"\\]|\\.){0,2000})"|([^\s;"]{0,2000}))""")
-_WORD = re.compile(r"=\?([A-Za-z0-9_.:-]{1,40})(?:\*[A-Za-z0-9-]*)?\?([bBqQ])\?([^?\n]*)\?=(\s+(?==\?))?")
+_WORD = re.compile(r"=\?([A-Za-z0-9_.:-]{1,40})(?:\*[A-Za-z0-9-]*)?\?([bBqQ])\?([^?\n]*)\?=")
 _CHARSET = re.compile(
     r"(?:us-)?ascii|utf-?(?:7|8|16(?:le|be)?)|latin-?\d|iso-?(?:8859|2022)-[a-z0-9-]+|(?:windows-|cp)\d{3,4}|koi8-[rut]"
     r"|gbk|gb2312|gb18030|hz-gb-2312|big5(?:-?hkscs)?|euc-?(?:jp|kr)|shift-jis|sjis|ks-c-5601-1987|tis-620|macintosh"
@@ -113,6 +113,8 @@ def decoded(raw: bytes, charset: str) -> str:
     """Bytes as text, by their charset where it is one, else as UTF-8 where they are, else as Windows' Latin."""
     name = charset.strip(" \"'").lower().replace("_", "-")
     name = _SAME.get(name, name)
+    if name in ("utf-8", "us-ascii", "") and b"\x1b$" in raw:
+        name = "iso-2022-jp-ext"
     if name not in ("utf-8", "us-ascii", "") and _CHARSET.fullmatch(name):
         try:
             return raw.decode(name, "replace")
@@ -126,27 +128,19 @@ def unworded(value: str) -> str:
     if "=?" not in value:
         return value
     made: list[str] = []
-    held, charset = b"", ""
-    at = 0
+    held, charset, at = b"", "", 0
     for found in _WORD.finditer(value):
-        if held and (found.start() > at or found[1].lower() != charset):
+        between = value[at : found.start()]
+        if at == 0 or between.strip() or found[1].lower() != charset:
             made.append(decoded(held, charset))
             held = b""
-        made.append(value[at : found.start()])
+        if at == 0 or between.strip():
+            made.append(between)
         charset = found[1].lower()
         raw = found[3].encode("ascii", "replace")
-        if found[2] in "bB":
-            held += _base64(raw)
-        else:
-            held += binascii.a2b_qp(raw, header=True)
+        held += _base64(raw) if found[2] in "bB" else binascii.a2b_qp(raw, header=True)
         at = found.end()
-        if not found[4]:
-            made.append(decoded(held, charset))
-            held = b""
-    if held:
-        made.append(decoded(held, charset))
-    made.append(value[at:])
-    return "".join(made)
+    return "".join((*made, decoded(held, charset), value[at:]))
 
 
 def _plain(raw: bytes) -> str:
@@ -162,7 +156,8 @@ def _plain(raw: bytes) -> str:
 def _part(text: bytes, depth: int, left: list[int], otherwise: str) -> Part:
     head, body = _divided(text)
     headers = fields(head)
-    kind, parameters = otherwise, {}
+    kind = otherwise
+    parameters: dict[str, str] = {}
     for name, value in headers:
         if name == "content-type":
             kind, parameters = _content_type(value)

@@ -21,6 +21,8 @@ def phrases(text: str) -> tuple[str, ...]:
 
 _SENDER = phrases(
     """
+    after mail from | reply to mail from | after helo | after ehlo | unroutable sender | unrouteable sender | valid from
+    my name was rejected | not have permission | from: domain | invalid ip | invalid domain name
     sender address rejected | sender rejected | sender denied | sender verif | sender callout
     sender address verif | sender unknown | sender not allowed | sender is not | sender domain
     domain of sender | invalid sender | bad sender | unknown sender | envelope sender | from address
@@ -32,6 +34,7 @@ _SENDER = phrases(
 
 _GONE = phrases(
     """
+    this user doesn't have a | this user does not have a | disabled recipient | invalid final delivery userid
     user unknown | unknown user | unknown recipient | recipient unknown | unknown local part | unknown address
     address unknown | unknown account | unknown mailbox | mailbox unknown | unknown or illegal alias
     unknown email address | no such user | no such recipient | no such mailbox | no such address
@@ -60,6 +63,7 @@ _GONE = phrases(
 
 _FULL = phrases(
     """
+    recipient account is blocked | account is locked | temporarily locked | temporary locked
     mailbox full | mailbox is full | mail box full | inbox is full | inbox full | full mailbox | out of storage
     storage space | storage limit | over quota | overquota | over the maximum allowed quota | exceeded storage
     exceeds allowed message count | exceeded its quota | quota exceeded | exceeded quota | exceeded the quota
@@ -78,6 +82,8 @@ _FULL = phrases(
 
 _REFUSED = phrases(
     """
+    message rejected | mail rejected | rejected message | rejected mail | client ip | protocol violation
+    権限 | 權限 | 权限 | autorisé | berechtigung | permiso_
     spam | bulk mail | unsolicited | junk | blacklist | black list | blocklist | block list | blocked
     block-list | denylist | banned | spamhaus | spamcop | barracudacentral | sorbs | dnsbl | _rbl | .rbl
     reputation | senderscore | dmarc | spf_ | spf) | spf= | dkim | unauthenticated | not authenticated
@@ -100,6 +106,7 @@ _REFUSED = phrases(
 
 _GONE_TOO = phrases(
     """
+    見つかりません
     not exist | doesn't exist | no longer valid | no longer in use | no longer active | no longer available
     no longer exists | no longer with | invalid address | address invalid | bad address | address not found
     couldn't be found | wasn't found at | host unknown | unknown host | unknown domain | domain unknown
@@ -121,6 +128,7 @@ _PERHAPS = phrases(
 
 _LATER = phrases(
     """
+    service currently unavailable | expired | giving up | lookup failure | rejected by a remote mail server
     retry timeout exceeded | retry time not reached | message expired | delivery time expired | queue too long
     in the queue too long | timed out | timeout | connection refused | no route to host | network is unreachable
     host unreachable | not responding | lost connection | connection dropped | try again later | temporar
@@ -132,13 +140,17 @@ _LATER = phrases(
 """Their machines are in trouble."""
 
 _ADDRESS = re.compile(r"<?[!-9=?A-Z_a-z{|}~+]{1,100}@[A-Za-z0-9.-]{1,100}>?")
+_PREAMBLE = re.compile(
+    r"[245]\.\d\.\d - (?:unknown address error|other \w+(?: \w+){0,4}|bad destination \w+(?: \w+){0,3}) (?=[245]\d\d)"
+)
+"""What Cisco's gateways put before the other server's words: it says less."""
 _CODES = re.compile(r"(?<![\w.])[245]\d\d(?:[ -]+#?[245]\.\d{1,3}\.\d{1,3})?[ -]")
 _SPACE = re.compile(r"\s+")
 _NO_SUCH = re.compile(
-    r"\b(?:user|recipient|mailbox|address|account|alias|person|domain)\b[^.;]{0,80}"
+    r"\b(?:user|recipient|mailbox|address|account|alias|person)\b[^.;]{0,80}"
     r"\b(?:is unknown|is invalid|not known|not valid|not found|unknown\b|invalid\b|is not a |isn't a )"
     r"|\bno (?:such )?(?:user|mailbox|recipient|account)\b"
-    r"|\b(?:invalid|unknown|nonexistent|non-existent)\b[^.;]{0,30}\b(?:user|recipient|mailbox|address|account|domain)\b"
+    r"|\b(?:invalid|unknown|nonexistent|non-existent)\b[^.;]{0,30}\b(?:user|recipient|mailbox|address|account)\b"
 )
 _FULL_LOOSELY = re.compile(
     r"\b(?:mailbox|inbox|account|user|quota|storage)\b[^.;]{0,80}\b(?:full|over quota|exceed(?:s|ed)?|limit)\b"
@@ -154,7 +166,7 @@ def meaning(words: str) -> tuple[ReturnKind | None, bool]:
     """
     # Without addresses: somebody@spam.example isn't spam.
     text = _ADDRESS.sub(" @ ", words[:_LONGEST].lower().replace("\u2019", "'"))
-    text = _SPACE.sub(" ", _CODES.sub(" ", text + " "))
+    text = _SPACE.sub(" ", _CODES.sub(" ", _PREAMBLE.sub(" ", text) + " "))
     if _any(_SENDER, text):
         return ReturnKind.policy, True
     full = _any(_FULL, text)

@@ -15,6 +15,8 @@ RECIPIENTS = 100
 """Of one report. Our messages have one each; of more, an alias or somebody's joke, the rest isn't read."""
 
 _STATUS_PARTS = ("message/delivery-status", "message/global-delivery-status")
+_MISDECLARED = ("text/", "multipart/", "application/octet", "message/delivery")
+"""What fields for machines are found in as well."""
 _BLOCKS = re.compile(r"\n[ \t]*\n\s*")
 _ABOUT_RECIPIENT = frozenset(("final-recipient", "original-recipient", "action", "status", "diagnostic-code"))
 _LOOKS_LIKE_REPORT = re.compile(r"^(?:final|original)-recipient[ \t]*:", re.IGNORECASE | re.MULTILINE)
@@ -30,8 +32,7 @@ def delivery_report(came: Came) -> list[Verdict]:
     """What a delivery report says about each recipient; empty where this isn't one."""
     blocks = _recipients(came)
     found = [_verdict(came, block) for block in blocks[:RECIPIENTS]]
-    seen = set()
-    return [each for each in found if not ((key := (each.address.lower(), each.kind)) in seen or seen.add(key))]
+    return list({(each.address.lower(), each.kind): each for each in reversed(found)}.values())[::-1]
 
 
 def _recipients(came: Came) -> list[dict[str, str]]:
@@ -40,7 +41,7 @@ def _recipients(came: Came) -> list[dict[str, str]]:
             return found
     if came.top.kind == "multipart/report" or came.by_a_machine:
         for part in came.leaves:
-            if part.kind.startswith(("text/", "application/octet", "message/delivery")) and part.kind != "text/html":
+            if part.kind.startswith(_MISDECLARED) and part.kind != "text/html":
                 text = part.text()
                 if _LOOKS_LIKE_REPORT.search(text) and (found := _blocks(text)):
                     return found

@@ -94,7 +94,7 @@ def plain(came: Came) -> list[Verdict]:
         found = _mentioned(came, text)
         paragraphs = [(found, text)] if found else [("", text)]
     why = "qmail's text" if qmail else "text"
-    if _DELAYED.search(text) and not _GIVEN_UP.search(text):
+    if _DELAYED.search(text) and not _GIVEN_UP.search(text) and not status_in(text).startswith("5"):
         return [
             came.verdict(ReturnKind.delayed, why, address=each, status=status_in(r), words=r) for each, r in paragraphs
         ]

@@ -129,7 +129,7 @@ def moved_since(session: Session, subscriber: int, since: dt.datetime) -> bool:
             select(
                 exists().where(
                     Letter.subscriber_id == subscriber,
-                    Letter.kind == LetterKind.change,
+                    Letter.kind.in_((LetterKind.change, LetterKind.changed)),
                     Letter.state == LetterState.used,
                     Letter.since >= since,
                 )
