@@ -69,7 +69,7 @@ def fill(engine: Engine, count: int) -> None:
         number, at = "printf('%032x', i)", "datetime('2023-11-14 14:00:00', '-' || ({}) || ' days') || '.000000'"
     else:
         number, at = "lpad(to_hex(i), 32, '0')", "timestamptz '2023-11-14 14:00:00Z' - ({}) * interval '1 day'"
-    city = "CASE (i * 7) % 10 " + " ".join(f"WHEN {n} THEN '{each}'" for n, each in enumerate(CITIES)) + " END"
+    city = "CASE (i % 10) * 7 % 10 " + " ".join(f"WHEN {n} THEN '{each}'" for n, each in enumerate(CITIES)) + " END"
     made = (
         """'{"first_name": "Reader' || i || '", "city": "' || """
         + city
@@ -87,7 +87,7 @@ def fill(engine: Engine, count: int) -> None:
         f" CASE WHEN i % 20 = 0 THEN {at.format('9')} END,"
         f" CASE WHEN i % 200 = 1 THEN {'' if dialect == 'sqlite' else 'date '}'2024-05-01' ELSE {null} END FROM s",
         "subscriptions": f"INSERT INTO subscriptions (subscriber_id, list_id, state, since, joined, why)"
-        f" {FILL[dialect]} SELECT i, 1, 'active', {at.format('i * 7919 % 1000')}, {at.format('i * 7919 % 1000')}, ''"
+        f" {FILL[dialect]} SELECT i, 1, 'active', {at.format('(i % 1000) * 7919 % 1000')}, {at.format('(i % 1000) * 7919 % 1000')}, ''"
         " FROM s",
         "second list": f"INSERT INTO subscriptions (subscriber_id, list_id, state, since, joined, why)"
         f" {FILL[dialect]} SELECT i, 2, 'active', {at.format('i % 1000')}, {at.format('i % 1000')}, '' FROM s"

@@ -26,6 +26,8 @@ def _say(error: BaseException) -> int:
     if isinstance(error, Mistake):
         sentence = str(error)
         click.echo(sentence if error.where else sentence[:1].upper() + sentence[1:], err=True)
+        for line in getattr(error, "marked", ()):
+            click.echo(f"  {line}", err=True)
         return 2
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, insert, literal, select
+from sqlalchemy import ColumnElement, Exists, Select, case, exists, false, func, insert, literal, select, text, true
 from sqlalchemy.orm import Session
+from sqlalchemy.sql import visitors
 
 from newsletter.errors import IssueMistake, ListMistake
 from newsletter.models import Batch, Delivery, Issue, List, Subscriber, Subscription, Suppression
-from newsletter.states import DeliveryState, SubscriptionState
+from newsletter.states import DeliveryState, SubscriptionState, SuppressionReason
 
 BATCH = 1000
 """Deliveries that a sender takes at a time."""
@@ -46,9 +47,11 @@ def count(
     segment that the issue goes to; None: everybody is.
     """
     whom = _Whom(_list_ids(session, lists), now.astimezone(zone).date(), within)
+    if len(whom.lists) == 1:
+        return _adds_up(session, whom)
     columns = func.count(Subscription.subscriber_id), func.count(Subscription.subscriber_id.distinct())
     reached, due = session.execute(_chosen(whom, *columns)).one()
-    return _adds_up(session, whom, reached, due)
+    return _adds_up(session, whom, (reached, due))
 
 
 def freeze(
@@ -79,6 +82,10 @@ def freeze(
     ).order_by(due.c.subscriber_id)
     columns = ["issue_id", "subscriber_id", "state", "since", "tries"]
     session.flush()
+    if session.get_bind().dialect.name == "postgresql":
+        # Whoever leaves meanwhile waits until the deliveries are there to be seen, and calls off their own. Without it
+        # they would have left, and get a copy all the same. (SQLite's writers wait for each other anyway.)
+        session.execute(text("LOCK TABLE subscriptions IN SHARE MODE"))
     session.execute(insert(Delivery).from_select(columns, rows))
     made = session.scalar(select(func.count()).select_from(Delivery).where(Delivery.issue_id == issue.id)) or 0
     _cut_into_batches(session, issue.id, now)
@@ -98,7 +105,7 @@ def freeze(
             )
             or 0
         )
-    audience = _adds_up(session, whom, reached, made)
+    audience = _adds_up(session, whom, (reached, made))
     issue.started = now
     issue.candidates, issue.excluded = audience.candidates, dict(audience.excluded)
     session.flush()
@@ -129,15 +136,13 @@ class _Whom:
     within: ColumnElement[bool] | None
 
 
-def _suppressed() -> ColumnElement[bool]:
-    # The suppressions are few: who they are is found once, and the many are compared with it.
-    return Subscription.subscriber_id.in_(
-        select(Subscriber.id).join(Suppression, Suppression.fingerprint == Subscriber.fingerprint)
-    )
-
-
-def _paused(today: dt.date) -> ColumnElement[bool]:
-    return Subscription.subscriber_id.in_(select(Subscriber.id).where(Subscriber.paused_until > today))
+def _left_out(today: dt.date) -> ColumnElement[bool]:
+    """Whether the reader of a Subscription is suppressed, or pauses."""
+    suppressed = select(Subscriber.id).join(Suppression, Suppression.fingerprint == Subscriber.fingerprint)
+    # They are found once, and the many are compared with them; and not by NOT IN, for which PostgreSQL goes through
+    # all of them again for each of the many where they don't fit into its work_mem: that takes hours.
+    few = suppressed.union(select(Subscriber.id).where(Subscriber.paused_until > today)).subquery()
+    return exists().where(few.c.id == Subscription.subscriber_id)
 
 
 def _chosen(whom: _Whom, *columns: Any) -> Select[Any]:
@@ -145,54 +150,67 @@ def _chosen(whom: _Whom, *columns: Any) -> Select[Any]:
     chosen = select(*columns).where(
         Subscription.list_id.in_(whom.lists),
         Subscription.state == SubscriptionState.active,
-        ~_suppressed(),
-        ~_paused(whom.today),
+        ~_left_out(whom.today),
     )
     if whom.within is None:
         return chosen
     return chosen.join(Subscriber, Subscriber.id == Subscription.subscriber_id).where(whom.within)
 
 
-def _adds_up(session: Session, whom: _Whom, reached: int, due: int) -> Audience:
-    """The sum: `reached` subscriptions lead to `due` readers; of all others it is counted why they don't."""
-    on_lists = Subscription.list_id.in_(whom.lists)
-    by_state = dict(
-        session.execute(select(Subscription.state, func.count()).where(on_lists).group_by(Subscription.state)).all()
-    )
-    suppressed = {
-        f"suppressed: {reason.value}": n
-        for reason, n in session.execute(
-            select(Suppression.reason, func.count())
-            .join(Subscriber, Subscriber.fingerprint == Suppression.fingerprint)
-            .join(Subscription, Subscription.subscriber_id == Subscriber.id)
-            .where(on_lists, Subscription.state == SubscriptionState.active)
-            .group_by(Suppression.reason)
+def _adds_up(session: Session, whom: _Whom, chosen: tuple[int, int] | None = None) -> Audience:
+    """The sum, in one pass over the subscriptions: how many there are, and why those that lead to nobody don't.
+
+    `chosen` is how many of them lead to how many readers, where that is known; else it is one for one.
+    """
+    paused = Subscriber.paused_until.is_not(None) & (Subscriber.paused_until > whom.today)
+    free = (Subscription.state == SubscriptionState.active) & Suppression.fingerprint.is_(None)
+    within = true() if whom.within is None or chosen else whom.within
+    rows = (
+        select(
+            Subscription.state,
+            Suppression.reason,
+            (free & paused).label("paused"),
+            (free & ~paused).label("allowed"),
+            # Asked last, since it is what takes its time: of nobody who is left out already.
+            case((free & ~paused, within), else_=false()).label("reached"),
         )
-    }
-    paused = (
-        session.scalar(
-            select(func.count())
-            .select_from(Subscription)
-            .where(
-                on_lists,
-                Subscription.state == SubscriptionState.active,
-                ~_suppressed(),
-                _paused(whom.today),
-            )
-        )
-        or 0
+        .select_from(Subscription)
+        .join(Subscriber, Subscriber.id == Subscription.subscriber_id)
+        .outerjoin(Suppression, Suppression.fingerprint == Subscriber.fingerprint)
+        .where(Subscription.list_id.in_(whom.lists))
     )
-    allowed = by_state.get(SubscriptionState.active, 0) - sum(suppressed.values()) - paused
-    outside = 0 if whom.within is None else allowed - reached
+    if any(isinstance(part, Exists) for part in visitors.iterate(within)):
+        # Keeps it a query of its own: PostgreSQL then sees that other tables are asked a million times, and makes a
+        # hash of them. Where none is asked it would only keep it from working with several processes.
+        rows = rows.offset(0)
+    each = rows.subquery().c
+    candidates, pending, unsubscribed, pauses, allowed, reached, *barred = session.execute(
+        select(
+            func.count(),
+            func.count().filter(each.state == SubscriptionState.pending),
+            func.count().filter(each.state == SubscriptionState.unsubscribed),
+            func.count().filter(each.paused),
+            func.count().filter(each.allowed),
+            func.count().filter(each.reached),
+            *(
+                func.count().filter(each.state == SubscriptionState.active, each.reason == reason)
+                for reason in SuppressionReason
+            ),
+        )
+    ).one()
+    reached, due = chosen or (reached, reached)
+    # Somebody may be suppressed or pause between two statements, on PostgreSQL: no count gets negative by it, and what
+    # is told still adds up.
+    outside = 0 if whom.within is None else max(0, allowed - reached)
     excluded = {
-        "on another list too": allowed - outside - due,
-        "pending": by_state.get(SubscriptionState.pending, 0),
-        "unsubscribed": by_state.get(SubscriptionState.unsubscribed, 0),
-        **suppressed,
-        "paused": paused,
+        "on another list too": max(0, allowed - outside - due),
+        "pending": pending,
+        "unsubscribed": unsubscribed,
+        **{f"suppressed: {reason.value}": n for reason, n in zip(SuppressionReason, barred, strict=True)},
+        "paused": pauses,
         "outside the segment": outside,
     }
-    return Audience(sum(by_state.values()), due, {reason: n for reason, n in excluded.items() if n})
+    return Audience(due + sum(excluded.values()), due, {reason: n for reason, n in excluded.items() if n})
 
 
 def _cut_into_batches(session: Session, issue: int, now: dt.datetime) -> None:

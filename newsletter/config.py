@@ -330,6 +330,8 @@ def decode(text: str, path: Path) -> Config:
     for name in names:
         if names.count(name) > 1:
             raise wrong("relays", f'two relays are called "{name}"')
+    if "all" in config.segments:
+        raise wrong("segments.all", '"all" is everybody, and no name for a segment; call it otherwise')
     for i, relay in enumerate(config.relays):
         if relay.per_second and relay.per_second < LEAST_RATE:
             raise wrong(

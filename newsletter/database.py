@@ -60,6 +60,8 @@ def _sqlite_connect(connection: Any, _record: object) -> None:
     # What is committed is on disk: the ledger's promise rests on it.
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
+    # What is changed or erased is overwritten in the file, also by an SQLite that isn't built so (Debian's is).
+    cursor.execute("PRAGMA secure_delete = ON")
     cursor.execute("PRAGMA cache_size = -4000")
     cursor.close()
 

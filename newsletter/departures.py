@@ -54,12 +54,14 @@ def leave(
 ) -> subscribers.Gone:
     """`subscriber` leaves every list of `publication`, or of all where that is empty. Done twice, it changes nothing.
 
-    Copies that still wait for them are called off in the same transaction.
+    So they do where `publication` isn't there any more: nobody knows which lists were its own, and whoever was told
+    that they have left must have. Copies that still wait for them are called off in the same transaction.
     """
     lists = tuple(row.list for row in subscribers.standings(session, subscriber))
+    if publication not in config.publications:
+        publication = ""
     if publication:
-        reached = config.publications[publication].lists if publication in config.publications else ()
-        lists = tuple(slug for slug in lists if slug in reached)
+        lists = tuple(slug for slug in lists if slug in config.publications[publication].lists)
     return leave_lists(session, config, subscriber, lists, publication, issue, by, now)
 
 
@@ -103,8 +105,9 @@ def leave_many(session: Session, config: Config, leaving: Iterable[Leaving], by:
     by_publication: dict[str, dict[int, int | None]] = defaultdict(dict)
     for each in wanted:
         publication = issues.get(each.issue) if each.issue else ""
-        if publication is not None and (not publication or publication in config.publications):
-            by_publication[publication].setdefault(each.subscriber, each.issue or None)
+        if publication is not None:
+            known = publication if publication in config.publications else ""
+            by_publication[known].setdefault(each.subscriber, each.issue or None)
     everybody: set[int] = set()
     for publication, people in by_publication.items():
         lists = config.publications[publication].lists if publication else None

@@ -6,9 +6,9 @@ import datetime as dt
 
 from sqlalchemy.orm import Session
 
-from newsletter import audience, issues, notices
+from newsletter import audience, issues, notices, segments
 from newsletter.audience import Audience
-from newsletter.config import zone
+from newsletter.config import Config, zone
 from newsletter.errors import IssueMistake, Mistake
 from newsletter.folder import Folder
 from newsletter.issues.states import back, enter
@@ -47,11 +47,22 @@ def render(session: Session, folder: Folder, issue: Issue, now: dt.datetime) -> 
     return True
 
 
+def ahead(session: Session, config: Config, slug: str, issue: Issue | None, now: dt.datetime) -> Audience:
+    """Who an issue would go to now; with None, the publication's next one.
+
+    ListMistake for a list that isn't there, SegmentMistake for a segment that can't be used.
+    """
+    publication = config.publications[slug]
+    within = segments.within(session, config, slug, publication, issue, now)
+    return audience.count(session, publication.lists, now, zone=zone(publication.cadence.zone), within=within)
+
+
 def start(session: Session, folder: Folder, issue: Issue, now: dt.datetime) -> Audience:
     """Freezes the audience of an approved issue; from then on senders take its deliveries.
 
     In the caller's transaction, so that two who start it make one audience. IssueMistake if it isn't approved,
-    can't be rendered, or would go to nobody, DkimMistake if its key can't be used: then nothing is changed.
+    can't be rendered, or would go to nobody, SegmentMistake if its segment can't be used, DkimMistake if its key can't:
+    then nothing is changed.
     """
     issues.lock(session, issue)
     name = issues.name(issue)
@@ -59,13 +70,15 @@ def start(session: Session, folder: Folder, issue: Issue, now: dt.datetime) -> A
         raise IssueMistake(f"{name} is {issue.state.value}, and only an approved issue is sent")
     if not render(session, folder, issue, now):
         raise IssueMistake(f"{name} can't be rendered: {issue.why}")
-    _, publication = folder.publication(issue.publication)
+    slug, publication = folder.publication(issue.publication)
     if folder.config.dkim:
         from newsletter import dkim, headers
 
         # Before anybody is promised a copy: with a key that can't be used no message can be made.
         dkim.signers(folder.config.dkim, folder.path, headers.wire_address(publication.sender))
-    found = audience.freeze(session, issue, publication.lists, now, zone=zone(publication.cadence.zone))
+    within = segments.within(session, folder.config, slug, publication, issue, now)
+    where = zone(publication.cadence.zone)
+    found = audience.freeze(session, issue, publication.lists, now, zone=where, within=within)
     if not found.due:
         raise IssueMistake(
             f"{name} would go to nobody: {found.candidates} candidates, none of them due",

@@ -7,6 +7,7 @@
     ├── DraftMistake         a story's file, or what was asked of a draft
     ├── PictureMistake       a picture that isn't one, or can't go into a mail
     ├── ListMistake          a list that isn't there
+    ├── SegmentMistake       an expression that can't be read, a segment that isn't there
     ├── SubscriberMistake    an address that isn't one, a person who isn't there
     ├── ImportMistake        a file of subscribers that can't be read at all
     ├── FieldMistake         a merge field that isn't known, a condition that doesn't close
@@ -83,6 +84,25 @@ class PictureMistake(Mistake):
 
 class ListMistake(Mistake):
     """A list that isn't there."""
+
+
+class SegmentMistake(Mistake):
+    """An expression that can't be read, a segment that isn't there.
+
+    `marked` are two lines for a terminal: the expression, and marks under what is wrong in it.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | Path | None = None,
+        line: int | None = None,
+        remedy: str | None = None,
+        marked: tuple[str, ...] = (),
+    ) -> None:
+        self.marked = marked
+        super().__init__(what, where=where, line=line, remedy=remedy)
 
 
 class SubscriberMistake(Mistake):

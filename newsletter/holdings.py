@@ -6,17 +6,21 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
+from newsletter import address_change
+from newsletter.addresses import checked
 from newsletter.config import Config
 from newsletter.models import (
+    Ask,
     Attempt,
     BounceScore,
     Consent,
     Delivery,
     Departure,
     Event,
+    Hit,
     Interest,
     Issue,
     Letter,
@@ -25,6 +29,7 @@ from newsletter.models import (
     Suppression,
 )
 from newsletter.subscribers import standings
+from newsletter.tokens import keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,10 @@ def sums(session: Session, subscriber: Subscriber) -> Sums:
 
 
 def everything(session: Session, config: Config, subscriber: Subscriber, now: dt.datetime) -> dict[str, Any]:
-    """All that is held about a subscriber, as JSON can have it; times in UTC."""
+    """All that is held about a subscriber, as JSON can have it; times in UTC.
+
+    Of addresses that they had before, too, except what another subscriber has now.
+    """
     issues = {row.id: row for row in session.scalars(select(Issue).where(Issue.volume.is_not(None)))}
 
     def issue(number: int | None) -> str | None:
@@ -63,15 +71,22 @@ def everything(session: Session, config: Config, subscriber: Subscriber, now: dt
         found = session.scalars(select(table).where(condition).order_by(table.id if order is None else order))
         return [{column: _plain(getattr(row, column)) for column in columns} for row in found]
 
-    suppression = session.get(Suppression, subscriber.fingerprint)
-    score = session.get(BounceScore, subscriber.fingerprint)
-    theirs = Return.fingerprint == subscriber.fingerprint
+    before = address_change.former(session, subscriber.id)
+    secrets = keys(session, now)
+    known = {secrets.print_of(checked(address).key): address for address in before}
+    others = select(Subscriber.fingerprint).where(Subscriber.id != subscriber.id, Subscriber.fingerprint.in_(known))
+    for other in session.scalars(others).all():
+        known.pop(other)
+    known[subscriber.fingerprint] = str(subscriber.address)
+    theirs = or_(Return.fingerprint.in_(known), Return.subscriber_id == subscriber.id)
     in_ledger = Delivery.issue_id.in_(issues) & (Delivery.subscriber_id == subscriber.id)
     tried = Attempt.issue_id.in_(issues) & (Attempt.subscriber_id == subscriber.id)
     return {
         "as_of": _plain(now),
         "held_by": sorted({each.publisher for each in config.publications.values()}),
+        "number": subscriber.id,
         "address": subscriber.address,
+        "addresses_before": [address for address in before if address != subscriber.address],
         "name": subscriber.name,
         "language": subscriber.language,
         "attributes": dict(subscriber.attributes),
@@ -100,13 +115,15 @@ def everything(session: Session, config: Config, subscriber: Subscriber, now: dt
             "confirmed",
             "confirmed_client",
         ),
-        "history": rows(Event, "at", "what", mine=Event.fingerprint == subscriber.fingerprint),
-        "letters": rows(Letter, "kind", "address", "asked", "state", "since"),
+        "history": rows(Event, "at", "what", mine=Event.fingerprint.in_(known)),
+        "letters": rows(Letter, "kind", "address", "language", "detail", "asked", "expires", "state", "since", "why"),
+        "letters_asked_for": rows(Ask, "at", "what", "network", mine=Ask.fingerprint.in_(known)),
         "deliveries": [
             {
                 "issue": issue(row.issue_id),
                 "state": row.state.value,
                 "at": _plain(row.since),
+                "tries": row.tries,
                 "server_said": row.reply,
             }
             for row in session.scalars(select(Delivery).where(in_ledger).order_by(Delivery.issue_id))
@@ -115,16 +132,32 @@ def everything(session: Session, config: Config, subscriber: Subscriber, now: dt
             {"issue": issue(row.issue_id), "state": row.state.value, "at": _plain(row.at), "server_said": row.reply}
             for row in session.scalars(select(Attempt).where(tried).order_by(Attempt.id))
         ],
-        "departures": rows(Departure, "lists", "at", "by", "reason", "undone"),
-        "returned_mail": rows(Return, "at", "kind", "status", "words", "done", mine=theirs),
+        "departures": [
+            {"after": issue(row["issue_id"]), **{key: value for key, value in row.items() if key != "issue_id"}}
+            for row in rows(Departure, "publication", "issue_id", "lists", "at", "by", "reason", "undone")
+        ],
+        "returned_mail": rows(Return, "at", "source", "kind", "status", "words", "done", "file", mine=theirs),
         "opened_and_followed": [
             {"issue": issue(row.issue_id), "what": row.what.value, "link": row.link, "first": _plain(row.at)}
             for row in session.scalars(select(Interest).where(Interest.subscriber_id == subscriber.id))
         ],
-        "soft_bounces": {"score": score.score, "as_of": _plain(score.at)} if score else None,
-        "suppressed": {"reason": suppression.reason.value, "since": _plain(suppression.since), "why": suppression.why}
-        if suppression
-        else None,
+        "visits_of_the_last_hour": [
+            {"issue": issue(row.issue_id), "what": row.what.value, "link": row.link, "at": _plain(row.at)}
+            for row in session.scalars(select(Hit).where(Hit.subscriber_id == subscriber.id).order_by(Hit.id))
+        ],
+        "soft_bounces": [
+            {"address": known[row.fingerprint], "score": row.score, "as_of": _plain(row.at)}
+            for row in session.scalars(select(BounceScore).where(BounceScore.fingerprint.in_(known)))
+        ],
+        "suppressed": [
+            {
+                "address": known[row.fingerprint],
+                "reason": row.reason.value,
+                "since": _plain(row.since),
+                "why": row.why,
+            }
+            for row in session.scalars(select(Suppression).where(Suppression.fingerprint.in_(known)))
+        ],
     }
 
 

@@ -14,7 +14,7 @@ from newsletter.config import Config
 from newsletter.errors import SubscriberMistake
 from newsletter.models import List, Subscriber, Subscription
 from newsletter.states import ConsentTo, LeftBy, SubscriptionState
-from newsletter.subscribers import ATTRIBUTE_LENGTH, one_line
+from newsletter.subscribers import ATTRIBUTE_LENGTH, NAME_LENGTH, one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +65,25 @@ def choices(session: Session, subscriber: Subscriber) -> tuple[Choice, ...]:
     return tuple(found)
 
 
-def faults(config: Config, chosen: Choices, now: dt.datetime, today: dt.date) -> dict[str, str]:
+def publication_of(session: Session, config: Config, subscriber: Subscriber) -> str:
+    """The publication in whose name a letter goes to a reader: the first that they get, or else the first."""
+    on = {choice.slug for choice in choices(session, subscriber) if choice.on}
+    theirs = (slug for slug, publication in config.publications.items() if on & set(publication.lists))
+    return next(theirs, next(iter(config.publications)))
+
+
+def faults(config: Config, subscriber: Subscriber, chosen: Choices, today: dt.date) -> dict[str, str]:
     """Field: which kind of fault it has ("line", "past", "far"); empty where all of it can be kept."""
-    del now
     wrong = {}
     for field, text, longest in [
-        ("name", chosen.name, 200),
+        ("name", chosen.name, NAME_LENGTH),
         *((f"attribute-{key}", chosen.attributes.get(key, ""), ATTRIBUTE_LENGTH) for key in config.attributes),
     ]:
         try:
             one_line(text, field, longest)
         except SubscriberMistake:
             wrong[field] = "line"
-    if chosen.paused_until is not None:
+    if chosen.paused_until is not None and chosen.paused_until != subscriber.paused_until:
         if chosen.paused_until <= today:
             wrong["until"] = "past"
         elif chosen.paused_until > today + pausing.LONGEST:

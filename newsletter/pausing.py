@@ -23,8 +23,11 @@ def pause(session: Session, subscriber: Subscriber, until: dt.date | None, now: 
     """`subscriber` gets no issue before the day `until`; None ends a break. Answers how many copies were called off.
 
     What waits for them in an issue that is being sent now is called off in the same transaction. Done twice it changes
-    nothing. SubscriberMistake for a day that isn't ahead anywhere, or one that is further ahead than LONGEST.
+    nothing. SubscriberMistake for a day that isn't ahead anywhere, for one that is further ahead than LONGEST, and for
+    somebody who was erased.
     """
+    if subscriber.address is None:
+        raise SubscriberMistake(f"subscriber {subscriber.id} was erased", remedy="Nothing was changed.")
     if until is not None and until <= (now - _BEHIND).astimezone(dt.UTC).date():
         raise SubscriberMistake(f"{until} has come already", remedy="Name a day that is ahead.")
     last = (now + _AHEAD).astimezone(dt.UTC).date() + LONGEST

@@ -20,7 +20,6 @@ from newsletter.addresses import checked
 from newsletter.config import Config, span
 from newsletter.errors import ListMistake
 from newsletter.models import (
-    BounceScore,
     Consent,
     Delivery,
     Departure,
@@ -190,11 +189,9 @@ def confirm(session: Session, config: Config, letter: int, client: str, now: dt.
     if row is None or found is None or found.used or found.barred:
         return found
     person = session.get_one(Subscriber, row.subscriber_id)
-    if (barred := suppressions.suppressed(session, person.fingerprint)) is not None:
+    if suppressions.suppressed(session, person.fingerprint) is not None:
         why = "they signed up again, and confirmed it by the link in a letter"
         suppressions.remove(session, str(person.address), why, now)
-        if barred.reason is SuppressionReason.bounce:
-            session.execute(delete(BounceScore).where(BounceScore.fingerprint == person.fingerprint))
     begin(session, person, _lists(session, row), "confirmed by mail", now)
     consent = session.get(Consent, row.detail.get("consent") or 0)
     if consent is not None and consent.subscriber_id == person.id and consent.confirmed is None:
@@ -225,6 +222,9 @@ def expire(session: Session, now: dt.datetime) -> int:
         session.connection().exec_driver_sql("PRAGMA secure_delete = ON")
     for letter in ended:
         letter.state, letter.since, letter.next_look, letter.address = LetterState.expired, now, None, ""
+        if letter.kind is LetterKind.change:
+            # The address that somebody typed: nobody confirmed that it is theirs.
+            letter.detail = {}
     session.flush()
     for letter in ended:
         if letter.kind is LetterKind.confirm:

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from sqlalchemy import and_, case, func, select
 from sqlalchemy.orm import Session
 
-from newsletter import audience, cadence, drafts, issues, waits
+from newsletter import cadence, dispatch, drafts, issues, segments, waits
 from newsletter.audience import Audience
-from newsletter.config import Approval, Publication, zone
-from newsletter.errors import IssueMistake, ListMistake
+from newsletter.config import Approval, Config, Publication
+from newsletter.errors import IssueMistake, ListMistake, Mistake, SegmentMistake
 from newsletter.issues.finding import AHEAD
 from newsletter.issues.outlook import Ahead, outlook
 from newsletter.models import Batch, Delivery, Draft, Issue, Story
@@ -82,9 +82,13 @@ class Next:
     """How many are frozen in it; None before that."""
     queue: Queue | None
     """None once it is frozen."""
+    segment: str
+    """The part of its lists that it goes to; empty: all of them."""
     audience: Audience | None
     """Who it would go to now; None where `no_audience` says why that can't be told."""
     no_audience: str
+    no_segment: bool
+    """Whether that is its segment's fault; else it is a list's."""
 
     @property
     def unassembled(self) -> bool:
@@ -150,13 +154,10 @@ class Standing:
     last: tuple[Past, ...]
 
 
-def of(session: Session, slug: str, publication: Publication, now: dt.datetime) -> Standing:
+def of(session: Session, config: Config, slug: str, now: dt.datetime) -> Standing:
     """How a publication stands at `now`. CadenceMistake for a calendar in which no issue comes any more."""
+    publication = config.publications[slug]
     upcoming, following = _ahead(session, slug, publication, now)
-    try:
-        readers, no_readers = audience.count(session, publication.lists, now, zone=zone(publication.cadence.zone)), ""
-    except ListMistake as mistake:
-        readers, no_readers = None, mistake.what
     under_way = session.scalars(
         select(Issue)
         .where(Issue.publication == slug, Issue.state.in_((IssueState.sending, IssueState.paused)))
@@ -172,8 +173,17 @@ def of(session: Session, slug: str, publication: Publication, now: dt.datetime) 
     waiting += waits.notices(session, slug, now)
     waiting += waits.letters(session, slug, now)
 
+    readers: dict[str, Audience | Mistake] = {}
+
     def shown(each: Ahead | Issue) -> Next:
-        return _next(session, slug, publication, each, readers, no_readers, now)
+        issue = each if isinstance(each, Issue) else None
+        segment = segments.name_of(publication, issue)
+        if segment not in readers:
+            try:
+                readers[segment] = dispatch.ahead(session, config, slug, issue, now)
+            except (ListMistake, SegmentMistake) as mistake:
+                readers[segment] = mistake
+        return _next(session, slug, publication, each, readers[segment], segment, now)
 
     return Standing(
         publication=slug,
@@ -232,8 +242,8 @@ def _next(
     slug: str,
     publication: Publication,
     each: Ahead | Issue,
-    readers: Audience | None,
-    no_readers: str,
+    readers: Audience | Mistake,
+    segment: str,
     now: dt.datetime,
 ) -> Next:
     issue = each if isinstance(each, Issue) else None
@@ -268,10 +278,16 @@ def _next(
         overdue=None,
         stories=None if unassembled or issue is None else _stories(session, issue.id),
         queue=_queue(session, slug, publication, each) if unassembled else None,
-        audience=readers,
-        no_audience=no_readers,
+        segment=segment,
+        audience=None if isinstance(readers, Mistake) else readers,
+        no_audience=_sentence(readers) if isinstance(readers, Mistake) else "",
+        no_segment=isinstance(readers, SegmentMistake),
     )
     return _said_overdue(made, now)
+
+
+def _sentence(mistake: Mistake) -> str:
+    return f"{mistake.where}: {mistake.what}" if isinstance(mistake, SegmentMistake) and mistake.where else mistake.what
 
 
 def _said_overdue(made: Next, now: dt.datetime) -> Next:

@@ -243,11 +243,15 @@ def unsubscribe(
     reaches them through no list. Done twice it changes nothing. SubscriberMistake if they aren't on one of
     `lists`.
     """
+    # Read under a lock: whoever leaves by two doors at once has left once, since the first of the two moments.
     there: dict[str, Subscription] = dict(
         session.execute(
             select(List.slug, Subscription)
             .join(List, List.id == Subscription.list_id)
             .where(Subscription.subscriber_id == subscriber.id)
+            .order_by(List.slug)
+            .with_for_update(of=Subscription)
+            .execution_options(populate_existing=True)
         ).all()
     )
     for slug in lists or ():
@@ -278,13 +282,14 @@ def call_off(session: Session, config: Config, subscribers: Sequence[int], now: 
     return skipped
 
 
-def erase(session: Session, subscriber: Subscriber, now: dt.datetime) -> Gone:
+def erase(session: Session, subscriber: Subscriber, now: dt.datetime, before: Sequence[str] = ()) -> Gone:
     """Everything about a person is erased, as the law and they may ask. What is left says nothing of them.
 
     Left are an empty row, so that the ledger of deliveries adds up, and a fingerprint among the suppressions,
     so that no import brings them back. Replies of mail servers that quote them become "(erased)". Backups and
     files exported earlier are out of reach. Returned messages that were kept as files are the caller's to take away
-    first (bounces.keeping.forget): nobody knows afterwards whose they are.
+    first (bounces.keeping.forget): nobody knows afterwards whose they are. The same goes for addresses that they had
+    `before`, except where one is another subscriber's now.
     """
     if subscriber.address is None or subscriber.address_key is None:
         raise SubscriberMistake(f"subscriber {subscriber.id} was erased already")
@@ -293,16 +298,21 @@ def erase(session: Session, subscriber: Subscriber, now: dt.datetime) -> Gone:
         session.connection().exec_driver_sql("PRAGMA secure_delete = ON")
     lists = [standing.list for standing in standings(session, subscriber)]
     skipped = suppressions.skip_waiting(session, [subscriber.id], "erased", now)
-    _erase_quotes(session, subscriber, re.compile(_forms(subscriber), re.IGNORECASE))
-    fingerprint = subscriber.fingerprint
+    known = {subscriber.fingerprint: str(subscriber.address_key)}
+    known |= {keys(session, now).print_of(each.key): each.key for each in map(checked, before)}
+    others = select(Subscriber.fingerprint).where(Subscriber.id != subscriber.id, Subscriber.fingerprint.in_(known))
+    given_away = re.compile(_forms(str(subscriber.address), *known.values(), *before), re.IGNORECASE)
+    for other in session.scalars(others).all():
+        known.pop(other)
+    _erase_quotes(session, subscriber, given_away, known)
     session.execute(delete(Subscription).where(Subscription.subscriber_id == subscriber.id))
-    session.execute(delete(Event).where(Event.fingerprint == fingerprint))
-    session.execute(delete(Suppression).where(Suppression.fingerprint == fingerprint))
-    session.execute(delete(BounceScore).where(BounceScore.fingerprint == fingerprint))
+    session.execute(delete(Event).where(Event.fingerprint.in_(known)))
+    session.execute(delete(Suppression).where(Suppression.fingerprint.in_(known)))
+    session.execute(delete(BounceScore).where(BounceScore.fingerprint.in_(known)))
     visits.forget(session, subscriber.id)
     reason = SuppressionReason.erasure
     suppressions.put(
-        session, [{"fingerprint": fingerprint, "address": None, "reason": reason, "since": now, "why": ""}]
+        session, [{"fingerprint": each, "address": None, "reason": reason, "since": now, "why": ""} for each in known]
     )
     subscriber.address = subscriber.address_key = None
     subscriber.name = subscriber.language = ""
@@ -313,14 +323,16 @@ def erase(session: Session, subscriber: Subscriber, now: dt.datetime) -> Gone:
     return Gone(tuple(lists), skipped)
 
 
-def _forms(subscriber: Subscriber) -> str:
-    """A pattern of what gives a person away: the address in its two forms, its local part as a word."""
-    whole = [re.escape(form) for form in (subscriber.address, subscriber.address_key) if form]
-    local = re.escape(str(subscriber.address_key).rpartition("@")[0])
-    return "|".join([*whole, rf"(?<!\w){local}(?!\w)"])
+def _forms(*addresses: str) -> str:
+    """A pattern of what gives a person away: their addresses, and the local part of each as a word."""
+    local = [re.escape(address.rpartition("@")[0]) for address in addresses]
+    return "|".join([*map(re.escape, addresses), *(rf"(?<!\w){word}(?!\w)" for word in local)])
 
 
-def _erase_quotes(session: Session, subscriber: Subscriber, given_away: re.Pattern[str]) -> None:
+def _erase_quotes(
+    session: Session, subscriber: Subscriber, given_away: re.Pattern[str], known: Mapping[str, str]
+) -> None:
+    """`known` are their addresses, as keys, by fingerprint."""
     issues = select(Issue.id)
     theirs: list[Delivery | Attempt] = [
         *session.scalars(
@@ -337,8 +349,8 @@ def _erase_quotes(session: Session, subscriber: Subscriber, given_away: re.Patte
         .where(
             or_(
                 Return.subscriber_id == subscriber.id,
-                Return.fingerprint == subscriber.fingerprint,
-                func.lower(Return.words).contains(subscriber.address_key, autoescape=True),
+                Return.fingerprint.in_(known),
+                *(func.lower(Return.words).contains(key, autoescape=True) for key in known.values()),
             )
         )
         .values(words="(erased)", fingerprint="")
@@ -348,13 +360,13 @@ def _erase_quotes(session: Session, subscriber: Subscriber, given_away: re.Patte
     for notice in session.scalars(
         select(Notice).where(
             or_(
-                func.lower(Notice.body).contains(subscriber.address_key, autoescape=True),
-                func.lower(Notice.why).contains(subscriber.address_key, autoescape=True),
+                *(func.lower(Notice.body).contains(key, autoescape=True) for key in known.values()),
+                *(func.lower(Notice.why).contains(key, autoescape=True) for key in known.values()),
             )
         )
     ):
         notice.body, notice.why = (
-            re.sub(re.escape(str(subscriber.address_key)), "(erased)", text, flags=re.IGNORECASE)
+            re.sub("|".join(map(re.escape, known.values())), "(erased)", text, flags=re.IGNORECASE)
             for text in (notice.body, notice.why)
         )
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 from newsletter.addresses import checked
-from newsletter.bounces import classes
+from newsletter.bounces import classes, phrases
 from newsletter.errors import ImportMistake, SubscriberMistake
 from newsletter.spreadsheets import Record, unguarded
 from newsletter.states import ReturnKind, SuppressionReason
@@ -31,6 +31,7 @@ _REASON = (
     "suppressionreason",
     "suppression_type",
     "bounce_type",
+    "bouncetype",
     "status",
     "state",
     "type",
@@ -61,6 +62,8 @@ _BY_NAME = (
     (re.compile(r"unsub"), SuppressionReason.request),
 )
 """What the name of a file says where its rows say nothing."""
+_SUBSCRIBED = re.compile(r"subscribed_")
+"""How the name of Mailchimp's file of those who may be mailed begins."""
 _WORDS = {
     SuppressionReason.bounce: (
         "bounce bounced hard hard_bounce hardbounce hard_bounced permanent cleaned invalid invalid_email undeliverable"
@@ -138,10 +141,16 @@ class Columns:
         self._why = _first(titles, _WHY)
         self._since = [at for title in _SINCE for at, each in enumerate(titles) if each == title]
         file = re.split(r"[/\\]", name)[-1].lower()
+        if _SUBSCRIBED.match(file):
+            raise ImportMistake(
+                "by its name this is a list of those who are subscribed",
+                where=name,
+                remedy="If none of them is ever to be mailed, give it another name.",
+            )
         by_title = next((reason for title, reason in _BY_TITLE.items() if title in titles), None)
         by_name = next((reason for shape, reason in _BY_NAME if shape.search(file)), None)
         self._wanted = wanted
-        self._assumed = wanted or by_title or by_name or SuppressionReason.request
+        self._by_file = by_title or by_name
 
     def row(self, record: Record) -> Row | None:
         """What a row says: None where the address may be mailed. SubscriberMistake says why it can't be taken."""
@@ -157,6 +166,9 @@ class Columns:
             address = None
         since = next(filter(None, (_moment(cells[at]) for at in self._since)), None)
         why = cells[self._why] if self._why is not None else ""
+        if reason.value is SuppressionReason.erasure:
+            # Other people's words may name whom they are about.
+            why, prose = "", []
         return Row(
             fingerprint,
             address,
@@ -202,14 +214,16 @@ class Columns:
         why = cells[self._why] if self._why is not None and self._code is not None else ""
         if said:
             return self._judged(f"{said} {why}".strip()), prose
-        return _Reason(self._assumed, assumed=True), prose
+        return _Reason(self._by_file or SuppressionReason.request, assumed=True), prose
 
     def _judged(self, words: str) -> _Reason:
         """What a server's words mean, as SendGrid and Mailgun keep them. SubscriberMistake where it isn't a bounce."""
         kind, status = classes.of_reply(words)
         if kind is ReturnKind.hard:
             return _Reason(SuppressionReason.bounce)
-        if not status:
+        if not status and phrases.meaning(words)[0] is None:
+            if self._by_file is not None:
+                return _Reason(self._by_file, assumed=True)
             raise SubscriberMistake(f'"{words[:60]}" {NOT_A_REASON}')
         raise SubscriberMistake(_POLICY if kind is ReturnKind.policy else _TEMPORARY)
 

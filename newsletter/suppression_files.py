@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TextIO
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from newsletter import suppressions
@@ -67,7 +67,7 @@ class Report:
     readers: int = 0
     """Subscribers here among the added."""
     to_erase: int = 0
-    """Of these, those who asked another system to erase them, and whose data we still have."""
+    """Those who asked another system to erase them, and whose data we still have: suppressed now or long ago."""
     skipped: int = 0
     """Deliveries that still waited for somebody, and now will not go."""
 
@@ -96,6 +96,7 @@ def import_suppressions(
     columns = Columns(first.cells, table.name, known, reason)
     report = Report(table.encoding, table.separator, columns.headerless)
     header = [] if columns.headerless else first.cells
+    erased: set[str] = set()
     rows = _again(first, records) if columns.headerless else records
     while batch := list(islice(rows, BATCH)):
         meant = []
@@ -112,6 +113,9 @@ def import_suppressions(
             else:
                 meant.append(row)
         _write(session, meant, report, why, now)
+        asked = {row.fingerprint for row in meant if row.reason is SuppressionReason.erasure} - erased
+        report.to_erase += _still_here(session, asked)
+        erased |= asked
         report.rows += len(batch)
         if progress:
             progress(table.position)
@@ -157,15 +161,21 @@ def _write(session: Session, rows: Sequence[Row], report: Report, why: str, now:
     if told:
         session.execute(insert(Event), told)
     people: dict[SuppressionReason, list[int]] = {}
-    for number, fingerprint, address in session.execute(
-        select(Subscriber.id, Subscriber.fingerprint, Subscriber.address).where(Subscriber.fingerprint.in_(fresh))
+    for number, fingerprint in session.execute(
+        select(Subscriber.id, Subscriber.fingerprint).where(Subscriber.fingerprint.in_(fresh))
     ):
-        reason = fresh[fingerprint].reason
-        people.setdefault(reason, []).append(number)
+        people.setdefault(fresh[fingerprint].reason, []).append(number)
         report.readers += 1
-        report.to_erase += reason is SuppressionReason.erasure and address is not None
     for reason, numbers in people.items():
         report.skipped += suppressions.skip_waiting(session, numbers, f"suppressed: {reason.value}", now)
+
+
+def _still_here(session: Session, fingerprints: set[str]) -> int:
+    """How many of these subscribers have not been erased here."""
+    if not fingerprints:
+        return 0
+    theirs = Subscriber.fingerprint.in_(fingerprints) & Subscriber.address.is_not(None)
+    return session.scalars(select(func.count()).select_from(Subscriber).where(theirs)).one()
 
 
 def export_suppressions(rows: Iterable[Suppression], known: Keys, out: TextIO) -> int:

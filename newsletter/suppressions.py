@@ -9,14 +9,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import ColumnElement, and_, insert, select, true, update
+from sqlalchemy import ColumnElement, and_, delete, insert, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
 from newsletter.addresses import checked
 from newsletter.errors import SubscriberMistake
-from newsletter.models import Attempt, Delivery, Event, Issue, Subscriber, Suppression
+from newsletter.models import Attempt, BounceScore, Delivery, Event, Issue, Subscriber, Suppression
 from newsletter.states import DeliveryState, IssueState, SuppressionReason
 from newsletter.tokens import keys
 
@@ -69,6 +69,7 @@ def put(session: Session, rows: Sequence[dict[str, object]]) -> None:
 def remove(session: Session, address: str, why: str, now: dt.datetime) -> Suppression:
     """Lifts the suppression of `address`, with the reason for it on record. Nobody is subscribed by it.
 
+    If it had bounced its score begins anew, so that the next soft bounce doesn't bring the suppression back.
     SubscriberMistake where there is none, or no reason.
     """
     if not why.strip():
@@ -77,6 +78,8 @@ def remove(session: Session, address: str, why: str, now: dt.datetime) -> Suppre
     if row is None:
         raise SubscriberMistake(f"{address} is not suppressed", remedy="Nothing was changed.")
     session.delete(row)
+    if row.reason is SuppressionReason.bounce:
+        session.execute(delete(BounceScore).where(BounceScore.fingerprint == row.fingerprint))
     record(session, row.fingerprint, f"suppression lifted ({row.reason.value}): {why.strip()}", now)
     session.flush()
     return row

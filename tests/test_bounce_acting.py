@@ -9,7 +9,20 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from came_back import LATER, again, gone_out, message_id, number_of, returns, secrets, settings, suppressed, token, told
+from came_back import (
+    LATER,
+    again,
+    dsn,
+    gone_out,
+    message_id,
+    number_of,
+    returns,
+    secrets,
+    settings,
+    suppressed,
+    token,
+    told,
+)
 from conftest import NOW
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,6 +73,21 @@ def test_an_address_that_does_not_exist_is_suppressed_at_once(folder: Folder, is
     with folder.reading() as session:
         told = [each.what for each in subscribers.history(session, subscribers.find(session, ANN))]
     assert "suppressed: bounce (550 5.1.1 no such user)" in told
+
+
+def test_one_who_is_gone_behind_an_alias_is_no_reason_never_to_mail_its_reader_again(
+    folder: Folder, issue: int
+) -> None:
+    mine = token(folder, issue, ANN)
+    whole = dsn("gone@behind.example", token=mine)
+    second = b"\r\n\r\nFinal-Recipient: rfc822; well@behind.example\r\nAction: delayed\r\nStatus: 4.2.0\r\n\r\n--b0und"
+    at = whole.index(b"\r\n\r\n--b0und", whole.index(b"Final-Recipient"))
+    both = whole[:at] + second + whole[at + len(b"\r\n\r\n--b0und") :]
+    rows = acting.take(folder, both, "stdin", "", LATER)
+    assert sorted(row.kind.value for row in rows) == ["delayed", "soft"]
+    assert suppressed(folder) == {}
+    acting.take(folder, dsn("gone@behind.example", token=mine, number=2), "stdin", "", LATER)
+    assert suppressed(folder) == {ANN: "bounce"}
 
 
 def test_a_token_counts_in_whatever_case_a_server_has_folded_it_to(folder: Folder, issue: int) -> None:

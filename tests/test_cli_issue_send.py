@@ -158,3 +158,12 @@ def test_the_demo_replaces_no_folder_that_it_did_not_make(tmp_path: Path) -> Non
     result = CliRunner().invoke(newsletter, ["demo", "--directory", str(tmp_path)])
     assert isinstance(result.exception, Mistake)
     assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def test_a_test_goes_to_no_suppressed_address(place: Path) -> None:
+    type_in(place, "suppression", "add", "Me@example.org")
+    with MailServer() as server:
+        use_relay(place, server)
+        with pytest.raises(SubscriberMistake, match="is suppressed"):
+            type_in(place, "issue", "test", "next", "you@example.org", "me@example.org", *AT)
+        assert server.messages == []

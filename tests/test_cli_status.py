@@ -42,7 +42,7 @@ def seen(folder: Folder, at: Any = NOW, *, width: int = 100, several: bool = Fal
     """What status prints of the first publication, without the white space at the ends of lines."""
     out = Console(file=io.StringIO(), width=width, color_system=None, highlight=False, emoji=False, markup=False, **how)
     with folder.reading() as session:
-        found = standing.of(session, "digest", folder.config.publications["digest"], at)
+        found = standing.of(session, folder.config, "digest", at)
         show(out, found, waits.relays(session, ["outbox"]), several=several)
     assert isinstance(out.file, io.StringIO)
     return "\n".join(line.rstrip() for line in out.file.getvalue().splitlines()) + "\n"
@@ -58,7 +58,7 @@ def run(folder: Folder, *words: str) -> Result:
 
 def commands(folder: Folder, at: Any = NOW) -> list[str]:
     with folder.reading() as session:
-        found = standing.of(session, "digest", folder.config.publications["digest"], at)
+        found = standing.of(session, folder.config, "digest", at)
         return [command for each in to_do(found) for command in each.commands]
 
 

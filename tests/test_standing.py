@@ -37,7 +37,8 @@ def digest() -> Publication:
 
 def of(session: Session, publication: Publication, now: dt.datetime = NOW) -> Standing:
     session.flush()
-    return standing.of(session, "digest", publication, now)
+    whole = msgspec.structs.replace(config.decode(CONFIG, Path("config.toml")), publications={"digest": publication})
+    return standing.of(session, whole, "digest", now)
 
 
 def waiting(found: Standing, kind: Waits) -> list[Wait]:
@@ -66,7 +67,7 @@ def test_looking_changes_nothing(folder: Folder) -> None:
 
     before = rows()
     with folder.reading() as session:
-        standing.of(session, "digest", folder.config.publications["digest"], NOW + DAY)
+        standing.of(session, folder.config, "digest", NOW + DAY)
         assert not session.new
         assert not session.dirty
     assert rows() == before

@@ -299,10 +299,10 @@ def test_the_commands_do_what_they_say(folder: Folder) -> None:
     with folder.session() as session:
         session.add(List(slug="alliance-digest", title="Digest"))
 
-    def run(*words: str, **how: object) -> str:
+    def run(*words: str, noun: str = "subscriber", **how: object) -> str:
         done = CliRunner().invoke(
             newsletter,
-            ["--folder", str(folder.path), "subscriber", *words],
+            ["--folder", str(folder.path), noun, *words],
             catch_exceptions=False,
             **how,  # type: ignore[arg-type]
         )
@@ -318,9 +318,9 @@ def test_the_commands_do_what_they_say(folder: Folder) -> None:
         waiting(session, sending(session, publication="gone", slot=15), subscribers.find(session, "jane@example.org"))
     assert "2 deliveries" in run("unsubscribe", "jane@example.org", "--all", "--why", "asked by mail")
     assert "asked by mail" in run("show", "jane@example.org")
-    run("suppress", "jane@example.org", "--reason", "complaint", "--why", "button")
+    run("add", "jane@example.org", "--reason", "complaint", "--why", "button", noun="suppression")
     assert "complaint" in run("show", "1")
-    run("allow", "jane@example.org", "--why", "she wrote")
+    run("remove", "jane@example.org", "--why", "she wrote", noun="suppression")
     shown = json.loads(run("show", "jane@example.org", "--json"))
     assert shown["suppressed"] is None
     assert any("she wrote" in happening["what"] for happening in shown["history"])

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from newsletter import suppressions
 from newsletter.errors import SubscriberMistake
-from newsletter.models import Attempt, Delivery, Issue, Subscriber
+from newsletter.models import Attempt, BounceScore, Delivery, Issue, Subscriber
 from newsletter.states import DeliveryState, IssueState, SuppressionReason
 from newsletter.tokens import keys
 
@@ -123,3 +123,15 @@ def test_lifting_a_suppression_needs_a_reason_and_one_to_lift(session: Session) 
     assert suppressions.of_address(session, "jane@example.org", LATER) is None
     with pytest.raises(SubscriberMistake, match="not suppressed"):
         suppressions.remove(session, "jane@example.org", "again", LATER)
+
+
+@pytest.mark.parametrize("reason", ["bounce", "complaint"])
+def test_after_a_bounce_is_lifted_the_score_begins_anew(
+    scratch: Session, subscribe: Callable[..., Subscriber], reason: str
+) -> None:
+    jane = subscribe(scratch, "jane@example.org")
+    scratch.add(BounceScore(fingerprint=jane.fingerprint, score=4.5, at=NOW))
+    suppressions.add(scratch, "jane@example.org", SuppressionReason(reason), "", NOW)
+    suppressions.remove(scratch, "jane@example.org", "she wrote", LATER)
+    left = scratch.scalars(select(BounceScore.score)).all()
+    assert left == ([] if reason == "bounce" else [4.5])

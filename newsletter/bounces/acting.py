@@ -12,6 +12,7 @@ import logging
 import re
 from collections.abc import Sequence
 
+import msgspec
 from msgspec import Struct
 from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -63,7 +64,7 @@ def take(folder: Folder, raw: bytes, source: str, recipient: str, now: dt.dateti
     """
     raw = raw[:LARGEST]
     content = content_digest(raw)
-    verdicts = _read(raw, recipient)[:MOST_RECIPIENTS]
+    verdicts = _of_one_copy(_read(raw, recipient)[:MOST_RECIPIENTS])
     reports = [Report(each, _digest(content, each.token, each.address.lower())) for each in verdicts]
     return report(folder, source, reports, now, raw=raw)
 
@@ -122,6 +123,18 @@ def _read(raw: bytes, recipient: str) -> tuple[Verdict, ...]:
         log.exception("a returned message couldn't be read")
         found = ()
     return found or (Verdict(kind=ReturnKind.unknown),)
+
+
+def _of_one_copy(verdicts: Sequence[Verdict]) -> Sequence[Verdict]:
+    """A copy of ours goes to one address. Where a report names several, that is an alias, and one of those behind it
+    who is gone is no reason never to mail the reader again.
+    """
+    if len({each.address.lower() for each in verdicts}) < 2:
+        return verdicts
+    return [
+        msgspec.structs.replace(each, kind=ReturnKind.soft) if each.kind is ReturnKind.hard else each
+        for each in verdicts
+    ]
 
 
 def content_digest(raw: bytes) -> str:

@@ -9,6 +9,7 @@ import contextlib
 import datetime as dt
 import os
 import re
+from collections.abc import Sequence
 from email import message_from_bytes
 from email.policy import compat32
 from pathlib import Path
@@ -90,16 +91,16 @@ def there(folder: Folder, name: str) -> Path | None:
     return path if _NAME.fullmatch(name) and path.is_file() else None
 
 
-def forget(session: Session, folder: Folder, subscriber: Subscriber) -> int:
+def forget(session: Session, folder: Folder, subscriber: Subscriber, before: Sequence[str] = ()) -> int:
     """Takes away the kept messages of or about a person who is about to be erased; answers how many.
 
     To be called before subscribers.erase, which knows no folder, and in the same transaction: afterwards nobody
     knows the address that they are found by. A message is theirs where the log says so, or where their address is
-    in it, in the clear or encoded as MIME allows.
+    in it, in the clear or encoded as MIME allows; or one of those that they had `before`.
     """
     theirs = (Return.subscriber_id == subscriber.id) | (Return.fingerprint == subscriber.fingerprint)
     names = set(session.scalars(select(Return.file).where(Return.file != "", theirs)))
-    forms = [form.lower().encode() for form in {subscriber.address, subscriber.address_key} if form]
+    forms = [form.lower().encode() for form in {subscriber.address, subscriber.address_key, *before} if form]
     if forms and place(folder).is_dir():
         for path in place(folder).iterdir():
             if _NAME.fullmatch(path.name) and path.name not in names and _mentions(path, forms):

@@ -21,6 +21,7 @@ COMMANDS = {
     "issue": ("issue", "Issues: assemble, preview, approve, hold, send, pause, …"),
     "list": ("list", "Mailing lists: apply, list, show."),
     "subscriber": ("subscriber", "Subscribers: add, list, import, export, unsubscribe, pause, erase."),
+    "segment": ("segment", "Parts of lists, described by expressions: list, show, count."),
     "suppression": ("suppression", "Addresses never mailed: list, show, add, remove, import, export."),
     "delivery": ("delivery", "The log of deliveries: list, show, retry, resolve, export."),
     "bounce": ("bounce", "What came back: read, fetch, list, show, summary."),

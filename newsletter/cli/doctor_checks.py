@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import func, select, text
 
-from newsletter import database, database_check, dkim, dns_records, headers
+from newsletter import database, database_check, dkim, dns_records, headers, segments
 from newsletter.config import Dkim, Publication, Relay, RelayKind, Security
 from newsletter.dkim import Key
 from newsletter.dns_records import Dns, Finding, Level
@@ -44,6 +44,7 @@ def check(folder: Folder, now: dt.datetime, asked: Dns | None) -> Iterator[Findi
             "unsubscribing by one click asks for https, and mail programs take no notice of this address",
             "Write https://… in config.toml once the pages have a certificate.",
         )
+    yield from _segments(folder)
     keys = list(_keys(folder))
     yield from (finding for _, _, finding in keys)
     signing = [(entry, key) for entry, key, _ in keys if key is not None]
@@ -181,6 +182,19 @@ def _relay(folder: Folder, relay: Relay) -> Finding:
 def _offer(server: smtplib.SMTP, name: str) -> str:
     size = server.esmtp_features.get("size", "") if name == "SIZE" else ""
     return f"SIZE {int(size):,}" if size.isdigit() and int(size) else name
+
+
+# ---- segments
+
+
+def _segments(folder: Folder) -> Iterator[Finding]:
+    there = [path.stem for path in sorted((folder.path / "lists").glob("*.toml"))]
+    mistakes = {each.name: each.mistake for each in segments.check_all(folder.config, there)}
+    for name, expression in folder.config.segments.items():
+        if name in mistakes:
+            yield Finding(Level.wrong, f"segment {name}", mistakes[name].what, mistakes[name].remedy or "")
+        else:
+            yield Finding(Level.ok, f"segment {name}", expression)
 
 
 # ---- signatures

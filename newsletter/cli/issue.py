@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from newsletter.cli.common import at_option, here, publication_option
+from newsletter.cli.common import at_option, here, place, publication_option
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -152,6 +152,7 @@ def assemble(
 @click.option("--volume", type=click.IntRange(0), help="0 for the one that follows.")
 @click.option("--number", type=click.IntRange(0), help="0 for the one that follows.")
 @click.option("--through", type=click.IntRange(0), help="The last number of a combined one; 0 for none.")
+@click.option("--segment", metavar="NAME", help='Who gets it; all for everybody, "" for the usual ones.')
 @publication_option
 @at_option
 def edit(
@@ -161,32 +162,47 @@ def edit(
     volume: int | None,
     number: int | None,
     through: int | None,
+    segment: str | None,
     publication: str | None,
     now: dt.datetime,
 ) -> None:
-    """Say what an issue is to be called before it is assembled. After that it is frozen: reopen it first.
+    """Say what an issue is to be called, and who gets it.
+
+    What it is called is frozen when it is assembled: reopen it first. Who gets it can be changed until it is approved.
 
     \b
     newsletter issue edit next --subject "{title} {volume}.{number}: two in one" --through 22
     newsletter issue edit next --volume 3 --number 1
+    newsletter issue edit 2.21 --segment tokyo
     """
-    from newsletter import issues
+    from newsletter import config, issues, segments
 
-    if all(wish is None for wish in (subject, preheader, volume, number, through)):
-        raise click.UsageError("Say what to change: --subject, --preheader, --volume, --number or --through.")
-    with changing(which, publication, now) as (session, slug, settings, found):
-        issues.override(
-            session,
-            found,
-            volume=volume,
-            number=number,
-            through=through,
-            subject=subject,
-            preheader=preheader,
+    frozen = (subject, preheader, volume, number, through)
+    if all(wish is None for wish in (*frozen, segment)):
+        raise click.UsageError(
+            "Say what to change: --subject, --preheader, --volume, --number, --through or --segment."
         )
+    settled = config.read(place() / "config.toml")
+    with changing(which, publication, now) as (session, slug, settings, found):
+        if any(wish is not None for wish in frozen):
+            issues.override(
+                session,
+                found,
+                volume=volume,
+                number=number,
+                through=through,
+                subject=subject,
+                preheader=preheader,
+            )
+        if segment is not None:
+            issues.choose_segment(session, settled, found, segment)
         expected = issues.expected(session, slug, settings, found)
         title = issues.name(found)
-    _say(f"{title} will be {expected.long}." if expected else f"{title} has no number yet.")
+        goes_to = segments.name_of(settings, found)
+    if any(wish is not None for wish in frozen):
+        _say(f"{title} will be {expected.long}." if expected else f"{title} has no number yet.")
+    if segment is not None:
+        _say(f"{title} goes to the segment {goes_to}." if goes_to else f"{title} goes to everybody on its lists.")
 
 
 @issue.command()

@@ -64,9 +64,9 @@ def test(which: str, addresses: tuple[str, ...], reader: str | None, publication
     import msgspec
 
     from newsletter import addresses as known
-    from newsletter import dkim, headers
+    from newsletter import dkim, headers, suppressions
     from newsletter import preview as previews
-    from newsletter.errors import RelayMistake
+    from newsletter.errors import RelayMistake, SubscriberMistake
     from newsletter.pool import hand_over
     from newsletter.relays import Sent
 
@@ -74,6 +74,13 @@ def test(which: str, addresses: tuple[str, ...], reader: str | None, publication
     slug, settings = folder.publication(publication)
     signers = dkim.signers(folder.config.dkim, folder.path, headers.wire_address(settings.sender))
     wanted = [known.checked(address).address for address in addresses]
+    with folder.session() as session:
+        for address in wanted:
+            if barred := suppressions.of_address(session, address, now):
+                raise SubscriberMistake(
+                    f"{address} is suppressed ({barred.reason.value}) and never mailed",
+                    remedy="If it is yours: newsletter suppression remove ADDRESS --why WHY.",
+                )
     made = previews.preview(folder, slug, which, now, reader=reader)
     for address in wanted:
         recipient = headers.wire_address(address)
@@ -121,7 +128,7 @@ def send(which: str, start_only: bool, by: str, yes: bool, publication: str | No
     newsletter issue send 2.21
     newsletter issue send 2.21 --yes --start-only
     """
-    from newsletter import audience, config, deliveries, dispatch, issues
+    from newsletter import deliveries, dispatch, issues, segments
     from newsletter.cli.sending import live, summary
     from newsletter.cli.work import clock_from, stop_on_signals
     from newsletter.models import Issue
@@ -137,12 +144,16 @@ def send(which: str, start_only: bool, by: str, yes: bool, publication: str | No
         issue = issues.find(session, slug, which)
         name, state = issues.name(issue), issue.state
         ahead = (
-            audience.count(session, settings.lists, now, zone=config.zone(settings.cadence.zone))
+            dispatch.ahead(session, folder.config, slug, issue, now)
             if state in (IssueState.assembled, IssueState.approved)
             else None
         )
+        segment = segments.name_of(settings, issue)
+    to = f" in the segment {segment}" if segment else ""
     if ahead is not None and not yes:
-        click.confirm(f"Send {name} to {plural(ahead.due, 'reader')} now?", abort=True)
+        if segment:
+            click.echo(f"{ahead.excluded.get('outside the segment', 0):,} are outside the segment {segment}.")
+        click.confirm(f"Send {name} to {plural(ahead.due, 'reader')}{to} now?", abort=True)
     with folder.session() as session:
         issue = issues.find(session, slug, which)
         if issue.state is IssueState.assembled:
@@ -150,7 +161,7 @@ def send(which: str, start_only: bool, by: str, yes: bool, publication: str | No
         if issue.state is not IssueState.sending:
             frozen = dispatch.start(session, folder, issue, now)
             left_out = ", ".join(f"{count:,} {reason}" for reason, count in frozen.excluded.items())
-            click.echo(f"{name}: {frozen.candidates:,} candidates, {frozen.due:,} due")
+            click.echo(f"{name}: {frozen.candidates:,} candidates, {frozen.due:,} due{to}")
             if left_out:
                 click.echo(f"Left out: {left_out}")
         tally = deliveries.tally(session, issue.id)

@@ -87,6 +87,8 @@ def show(which: str, publication: str | None, as_json: bool, now: dt.datetime) -
     with changing(which, publication, now) as (session, slug, settings, found):
         row = _facts(session, slug, settings, found)
     zone = config.zone(settings.cadence.zone)
+    if not found.started and row["state"] not in ("sent", "cancelled"):
+        row |= _ahead(slug, found, now)
 
     def shown(out: Console) -> None:
         from rich.text import Text
@@ -104,6 +106,8 @@ def show(which: str, publication: str | None, as_json: bool, now: dt.datetime) -
             clocks.add_row("started", local(row["started"], zone, now=now), "")
         if row["finished"]:
             clocks.add_row("finished", local(row["finished"], zone, now=now), "")
+        if row["candidates"] is not None or row["no_audience"]:
+            clocks.add_row("audience", "", _audience(row))
         for field in ("subject", "preheader"):
             if row[field]:
                 clocks.add_row(field, "", row[field])
@@ -128,7 +132,7 @@ def show(which: str, publication: str | None, as_json: bool, now: dt.datetime) -
 
 def _facts(session: Session, slug: str, settings: Publication, each: Issue) -> dict[str, Any]:
     """One issue as plain values."""
-    from newsletter import drafts, issues
+    from newsletter import drafts, issues, segments
     from newsletter.errors import IssueMistake
     from newsletter.states import IssueState
 
@@ -164,6 +168,8 @@ def _facts(session: Session, slug: str, settings: Publication, each: Issue) -> d
         "finished": each.finished,
         "subject": each.subject or each.wanted_subject,
         "preheader": each.preheader or each.wanted_preheader,
+        "segment": segments.name_of(settings, each) or None,
+        "no_audience": None,
         "candidates": each.candidates,
         "excluded": each.excluded,
         "ready": len(drafts.candidates(session, slug, each.slot)) if unassembled else None,
@@ -177,6 +183,30 @@ def _facts(session: Session, slug: str, settings: Publication, each: Issue) -> d
             for story in each.stories
         ],
     }
+
+
+def _ahead(slug: str, each: Issue, now: dt.datetime) -> dict[str, Any]:
+    """Who it would go to now, by reading alone: a large list takes a moment to count."""
+    from newsletter import dispatch
+    from newsletter.errors import Mistake
+
+    folder = here()
+    try:
+        with folder.reading() as session:
+            found = dispatch.ahead(session, folder.config, slug, each, now)
+    except Mistake as mistake:
+        return {"no_audience": str(mistake)}
+    return {"candidates": found.candidates, "excluded": found.excluded}
+
+
+def _audience(row: dict[str, Any]) -> str:
+    to = f"segment {row['segment']}: " if row["segment"] else ""
+    if row["no_audience"]:
+        return f"{to}{row['no_audience']}"
+    excluded = row["excluded"] or {}
+    due = f"{row['candidates'] - sum(excluded.values()):,} due of {plural(row['candidates'], 'candidate')}"
+    out = ", ".join(f"{count:,} {reason}" for reason, count in excluded.items())
+    return f"{to}{due}{f'; left out: {out}' if out else ''}"
 
 
 def _why(row: dict[str, Any]) -> str:

@@ -115,6 +115,7 @@ def _audience(each: Next) -> Text:
     if not each.audience.candidates:
         return Text(f"{by_hand}nobody is on its lists yet", "yellow")
     due = f"{each.audience.due:,} due of {plural(each.audience.candidates, 'candidate')}"
+    due += f", segment {each.segment}" if each.segment else ""
     return Text(by_hand + due, "" if each.audience.due else "yellow")
 
 

@@ -81,7 +81,7 @@ def status(publication: str | None, as_json: bool, watching: bool, every: float 
         _watch(folder, chosen, now, as_json=as_json, every=every)
         return
     with folder.reading() as session:
-        found = [standing.of(session, slug, each, now) for slug, each in chosen.items()]
+        found = [standing.of(session, folder.config, slug, now) for slug in chosen]
         relays = waits.relays(session, [relay.name for relay in folder.config.relays]) + waits.paces(session)
     several = len(folder.config.publications) > 1
 

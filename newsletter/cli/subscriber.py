@@ -258,7 +258,7 @@ def export(slug: str | None, wanted: str | None, output: Path | None, as_json: b
 
 @contextlib.contextmanager
 def exported_to(path: Path | None) -> Iterator[TextIO]:
-    """A file for addresses that nobody else on this machine reads, or standard output. SubscriberMistake if it is there."""
+    """A new file that nobody else on this machine reads, or standard output. SubscriberMistake if there is one."""
     import io
     import os
 
@@ -296,14 +296,16 @@ def unsubscribe(who: str, slugs: tuple[str, ...], everything: bool, why: str, no
     newsletter subscriber unsubscribe jane@example.org --all
     newsletter subscriber unsubscribe jane@example.org --list alliance-digest --why "asked by mail"
     """
-    from newsletter import subscribers
+    from newsletter import departures, subscribers
+    from newsletter.states import LeftBy
 
     if bool(slugs) == everything:
         raise click.UsageError("Say which: --list SLUG, or --all.")
     folder = here()
     with folder.session() as session:
         person = subscribers.find(session, who)
-        gone = subscribers.unsubscribe(session, folder.config, person, None if everything else slugs, now, why)
+        lists = tuple(row.list for row in subscribers.standings(session, person)) if everything else slugs
+        gone = departures.leave_lists(session, folder.config, person, lists, "", None, LeftBy.admin, now, why=why)
     out = console()
     if gone.lists:
         out.print(f"{person.address} is unsubscribed from {listed(gone.lists)}.")
@@ -323,8 +325,8 @@ def erase(who: str, yes: bool, now: dt.datetime) -> None:
     \b
     newsletter subscriber erase jane@example.org
     """
-    from newsletter import subscribers
-    from newsletter.bounces import keeping
+    from newsletter import erasure, subscribers
+    from newsletter.states import LeftBy
 
     folder = here()
     with folder.reading() as session:
@@ -333,9 +335,7 @@ def erase(who: str, yes: bool, now: dt.datetime) -> None:
     if not yes:
         click.confirm(f"Erase everything about {address}? This can't be undone.", abort=True, err=True)
     with folder.session() as session:
-        leaving = subscribers.find(session, str(number))
-        keeping.forget(session, folder, leaving)
-        gone = subscribers.erase(session, leaving, now)
+        gone = erasure.erase(session, folder, subscribers.find(session, str(number)), LeftBy.admin, now)
     subscribers.scrub(folder.engine)
     out = console()
     out.print(f"Subscriber {number} is erased; {plural(len(gone.lists), 'subscription')} went with them.")

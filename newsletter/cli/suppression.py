@@ -113,7 +113,7 @@ def show(address: str, as_json: bool, now: dt.datetime) -> None:
     """
     from newsletter import suppressions
 
-    with here().session() as session:
+    with here().reading() as session:
         row = suppressions.of_address(session, address, now)
         past = suppressions.history(session, suppressions.fingerprint_of(session, address, now))
     if as_json:
@@ -334,10 +334,9 @@ def export(reason: str | None, since: dt.datetime | None, output: Path | None, n
     from newsletter.suppression_files import export_suppressions
     from newsletter.tokens import keys
 
-    folder = here()
-    with folder.session() as session:
+    with here().reading() as session, exported_to(output) as out:
+        # Made here where there is none yet, and then there is nobody yet whom it tells of either.
         known = keys(session, now)
-    with folder.reading() as session, exported_to(output) as out:
         rows = suppressions.listing(
             session,
             reason=SuppressionReason(reason) if reason else None,

@@ -96,7 +96,10 @@ def _remedies(each: Next, found: Standing) -> tuple[str, ...]:
 def _next(each: Next, found: Standing) -> Iterator[ToDo]:
     from newsletter import config
 
-    if each.no_audience:
+    if each.no_segment:
+        commands = ("newsletter segment list",)
+        yield ToDo("held", f"{_capital(each.no_audience)}. Mend it in config.toml, and look again:", commands)
+    elif each.no_audience:
         yield ToDo("held", f"{_capital(each.no_audience)}. Describe it in lists/, then:", ("newsletter list apply",))
     elif each.audience is not None and not each.audience.candidates:
         commands = ("newsletter subscriber import readers.csv",)

@@ -12,7 +12,7 @@ At most one process at a time is at work on a publication's issues; each functio
 
 from newsletter.issues.advancing import advance, open_next
 from newsletter.issues.assembling import assemble, expected
-from newsletter.issues.changing import approve, cancel, hold, override, pause, reopen, resume
+from newsletter.issues.changing import approve, cancel, choose_segment, hold, override, pause, reopen, resume
 from newsletter.issues.finding import due, find, last_numbered, listing, number_of
 from newsletter.issues.states import Event, Happened, lock, name
 
@@ -23,6 +23,7 @@ __all__ = [
     "approve",
     "assemble",
     "cancel",
+    "choose_segment",
     "due",
     "expected",
     "find",

@@ -8,6 +8,8 @@ import unicodedata
 from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session
 
+from newsletter import segments
+from newsletter.config import Config
 from newsletter.errors import IssueMistake
 from newsletter.issues import finding
 from newsletter.issues.assembling import check_subject
@@ -187,6 +189,22 @@ def override(
         issue.wanted_subject = _line(subject, "subject")
     if preheader is not None:
         issue.wanted_preheader = _line(preheader, "preheader")
+    session.flush()
+
+
+def choose_segment(session: Session, config: Config, issue: Issue, segment: str) -> None:
+    """Which part of its lists an issue goes to: the name of a segment, "all", or empty for its publication's.
+
+    SegmentMistake for one that isn't there or can't be read. IssueMistake once it is approved: whoever approved it
+    approved of those it goes to.
+    """
+    lock(session, issue)
+    if issue.started is not None or issue.state not in (IssueState.open, IssueState.assembled, IssueState.held):
+        remedy = "Hold it first: newsletter issue hold." if issue.state is IssueState.approved else may_do(issue)
+        raise refuse(issue, "sent to others", remedy)
+    if segment and segment != segments.ALL:
+        segments.expression_of(config, segment)
+    issue.segment = segment
     session.flush()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import re
 from typing import cast
 
 from flask import Blueprint, Response, current_app, request
@@ -22,19 +23,18 @@ from newsletter.states import DeliveryState, LeftBy, SubscriptionState
 from newsletter.tokens import Keys, keys
 from newsletter.web import reader, safety, seals
 from newsletter.web.lost import lost
-from newsletter.web.noting import noting
 from newsletter.web.one_click import OneClick
 from newsletter.web.pages import page
 from newsletter.web.reader import Whose
+from newsletter.web.seals import Press
 from newsletter.web.site import Site, site
 
 leaving = Blueprint("leaving", __name__)
 log = logging.getLogger("newsletter.web")
 
+_ONE_CLICK = re.compile(rb"list-unsubscribe\b.{0,200}?\bone-click\b", re.IGNORECASE | re.DOTALL)
 KEYS_FOR = dt.timedelta(minutes=1)
 """For so long the keys are kept in memory: one that is forgotten by an admin works no longer than this."""
-SECOND_THOUGHT = dt.timedelta(seconds=2)
-"""A second press counts when the page has stood for so long."""
 
 
 class _Doors:
@@ -63,7 +63,7 @@ def ask(token: str) -> Response:
     with site().folder.reading() as session:
         who = reader.whose(session, token)
         if who is None:
-            return lost()
+            return lost(session)
         reader.note(who, "leave")
         return _page(session, who)
 
@@ -77,20 +77,14 @@ def leave(token: str) -> Response:
     with site().folder.reading() as session:
         who = reader.whose(session, token)
         if who is None:
-            return lost()
-        given = request.form.get("seal", "")
-        first = seals.age(who.keys, given, "leave", token, now)
-        second = seals.age(who.keys, given, "leave again", token, now)
-        if first is None and second is None:
-            return _page(session, who)
-        automatic = reader.suspicious(session, who)
-        if automatic and (second is None or second < SECOND_THOUGHT):
-            noting().ignored(who.slug, "button")
-            return _page(session, who, once_more=True)
+            return lost(session)
+        press = reader.press(session, who, "leave", now)
+        if press is not Press.counts:
+            return _page(session, who, once_more=press is Press.automatic)
     with site().folder.session() as session:
-        who = reader.whose(session, token)
+        who = reader.whose(session, token, changing=True)
         if who is None:
-            return lost()
+            return lost(session)
         number = who.issue.id if who.issue is not None else None
         departures.leave(session, site().folder.config, who.person, who.slug, number, LeftBy.page, now)
         return _page(session, who)
@@ -101,11 +95,12 @@ def undo(token: str) -> Response:
     """They take it back: the lists that this departure took them off."""
     now = site().now()
     with site().folder.session() as session:
-        who = reader.whose(session, token)
+        who = reader.whose(session, token, changing=True)
         if who is None:
-            return lost()
-        if seals.age(who.keys, request.form.get("seal", ""), "left", token, now) is None:
-            return _page(session, who)
+            return lost(session)
+        press = reader.press(session, who, "left", now)
+        if press is not Press.counts:
+            return _page(session, who, once_more=press is Press.automatic)
         departures.undo(session, who.person, who.slug, now)
         return _page(session, who, back=bool(_theirs(session, who)))
 
@@ -115,20 +110,26 @@ def reason(token: str) -> Response:
     """Why they left, where they care to say."""
     now = site().now()
     with site().folder.session() as session:
-        who = reader.whose(session, token)
+        who = reader.whose(session, token, changing=True)
         if who is None:
-            return lost()
+            return lost(session)
         said = request.form.get("reason", "").strip()
-        sealed = seals.age(who.keys, request.form.get("seal", ""), "left", token, now) is not None
-        thanks = bool(said) and sealed and departures.say_why(session, who.person.id, who.slug, said, now)
+        press = seals.press(who.keys, request.form.get("seal", ""), "left", token, now, automatic=False)
+        thanks = (
+            bool(said) and press is Press.counts and departures.say_why(session, who.person.id, who.slug, said, now)
+        )
         return _page(session, who, thanks=thanks, typed="" if thanks else said[: departures.LONGEST])
 
 
 def _is_one_click() -> bool:
-    """Whether the body holds what RFC 8058 §3.1 has a mail program send, in either encoding, or in none named."""
-    if request.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data"):
-        return request.form.get("List-Unsubscribe", "").strip().lower() == "one-click"
-    return b"list-unsubscribe=one-click" in request.get_data(cache=True)[:4096].lower()
+    """Whether the body holds what RFC 8058 §3.1 has a mail program send.
+
+    It is looked for in the octets as they came, whatever they are said to be: a multipart body without its boundary,
+    or a form with octets that are no UTF-8, is read as an empty form. A reader who is told 200 has left.
+    """
+    if _ONE_CLICK.search(request.get_data(cache=True)):
+        return True
+    return request.form.get("List-Unsubscribe", "").strip().lower() == "one-click"
 
 
 def _one_click(token: str) -> Response:
@@ -184,6 +185,8 @@ def _page(
         language=who.person.language,
         address=address,
         token=who.token,
+        canary=who.token,
+        once_more=once_more,
         since=gone.at if gone else None,
         undoable=gone is not None and now - gone.at <= departures.UNDO,
         last=_last_issue(session, who),
@@ -191,7 +194,7 @@ def _page(
         longest=departures.LONGEST,
         thanks=thanks,
         typed=typed,
-        seal=seals.make(who.keys, "left", who.token, now),
+        seal=seals.make(who.keys, "left again" if once_more else "left", who.token, now),
     )
 
 

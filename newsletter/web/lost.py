@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import TooManyRequests
 
-from newsletter import addresses, asks, letters, suppressions
+from newsletter import addresses, asks, letters, own_page, suppressions
 from newsletter.config import span
 from newsletter.errors import SubscriberMistake
 from newsletter.models import Subscriber, Subscription
@@ -20,18 +20,18 @@ from newsletter.web.site import site
 lost_link = Blueprint("lost_link", __name__)
 
 
-def lost(status: int = 404, *, fault: str = "", typed: str = "") -> Response:
+def lost(session: Session, status: int = 404, *, fault: str = "", typed: str = "") -> Response:
     """The page for a link that is cut, changed, forged, or of someone who was erased: which of these isn't said."""
     now = site().now()
-    with site().folder.reading() as session:
-        seal = seals.make(keys(session, now), "lost", "", now)
+    seal = seals.make(keys(session, now), "lost", "", now)
     return page("lost.html", None, status=status, seal=seal, fault=fault, typed=typed)
 
 
 @lost_link.get("/lost")
 def form() -> Response:
     """The page by itself."""
-    return lost(200)
+    with site().folder.reading() as session:
+        return lost(session, 200)
 
 
 @lost_link.post("/lost")
@@ -42,13 +42,13 @@ def ask() -> Response:
     client = request.remote_addr or ""
     with here.folder.reading() as session:
         secrets = keys(session, now)
-    if seals.age(secrets, request.form.get("seal", ""), "lost", "", now) is None:
-        return lost(200, typed=typed[:320])
-    try:
-        address = addresses.checked(typed)
-    except (SubscriberMistake, UnicodeError):
-        words = pages.words(None).gettext("Mail can’t go to this. An address looks like name@example.org.")
-        return lost(422, fault=words, typed=typed[:320])
+        if seals.age(secrets, request.form.get("seal", ""), "lost", "", now) is None:
+            return lost(session, 200, typed=typed[:320])
+        try:
+            address = addresses.checked(typed)
+        except (SubscriberMistake, UnicodeError):
+            words = pages.words(None).gettext("Mail can’t go to this. An address looks like name@example.org.")
+            return lost(session, 422, fault=words, typed=typed[:320])
     with here.folder.session() as session:
         asks.one_at_a_time(session)
         if asks.lately(session, client, now).full(here.folder.config.sign_up):
@@ -77,7 +77,7 @@ def _queue(session: Session, key: str, fingerprint: str) -> None:
         return
     letters.queue(
         session,
-        next(iter(here.folder.config.publications)),
+        own_page.publication_of(session, here.folder.config, person),
         LetterKind.link,
         person.id,
         person.address,

@@ -1,7 +1,8 @@
 """Unsubscribing by one click, many at a time: requests that wait together are on disk together.
 
 A commit waits for the disk; while one request does, others come. Whoever comes next takes all that wait, and writes
-them in one transaction. Nobody is answered before the commit that holds their own request.
+them in one transaction. Nobody is answered before the commit that holds their own request. Where PostgreSQL gives a
+transaction up because it and another wait for each other, it is done again: what is in it can be done twice.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from sqlalchemy.exc import OperationalError
+
 from newsletter import departures
 from newsletter.departures import Leaving
 from newsletter.folder import Folder
@@ -18,10 +21,12 @@ from newsletter.states import LeftBy
 
 MOST = 500
 """Requests in one transaction: senders must not wait long for the database."""
-
-
 GATHER = 0.01
 """Seconds in which others may join: what a reader's mail program doesn't notice."""
+TRIES = 5
+"""How often a transaction is begun at the most."""
+_GIVEN_UP = ("40001", "40P01")
+"""PostgreSQL's states of a transaction that another one was preferred to: serialization_failure, deadlock_detected."""
 
 
 class _Waiting:
@@ -66,10 +71,7 @@ class OneClick:
         with self._lock:
             these, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
         try:
-            with self._folder.session() as session:
-                departures.leave_many(
-                    session, self._folder.config, (each.leaving for each in these), LeftBy.one_click, self._clock()
-                )
+            self._write([each.leaving for each in these])
         except BaseException as error:  # noqa: BLE001 - it is raised again for each of them
             for each in these:
                 each.failed = error
@@ -81,3 +83,14 @@ class OneClick:
             self._busy = bool(self._waiting)
             if self._waiting:
                 self._waiting[0].called.set()
+
+    def _write(self, these: list[Leaving]) -> None:
+        for left in reversed(range(TRIES)):
+            try:
+                with self._folder.session() as session:
+                    departures.leave_many(session, self._folder.config, these, LeftBy.one_click, self._clock())
+            except OperationalError as error:
+                if not left or getattr(error.orig, "sqlstate", None) not in _GIVEN_UP:
+                    raise
+            else:
+                return

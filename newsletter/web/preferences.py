@@ -15,7 +15,18 @@ from flask import Blueprint, Response, request
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import TooManyRequests
 
-from newsletter import address_change, addresses, departures, erasure, holdings, own_page, subscribers, suppressions
+from newsletter import (
+    address_change,
+    addresses,
+    departures,
+    erasure,
+    holdings,
+    own_page,
+    subscribers,
+    suppressions,
+    visits,
+)
+from newsletter.address_change import Pressed
 from newsletter.config import Publication, zone
 from newsletter.errors import SubscriberMistake
 from newsletter.own_page import Choice, Choices, Words
@@ -24,8 +35,11 @@ from newsletter.states import LeftBy
 from newsletter.tokens import keys
 from newsletter.web import pages, reader, seals
 from newsletter.web.lost import lost
+from newsletter.web.noting import client, noting
 from newsletter.web.pages import page
 from newsletter.web.reader import Whose
+from newsletter.web.seals import Press
+from newsletter.web.signup import TOO_SOON, next_issue
 from newsletter.web.site import site
 
 preferences = Blueprint("preferences", __name__)
@@ -40,7 +54,7 @@ def look(token: str) -> Response:
     with site().folder.reading() as session:
         who = reader.whose(session, token)
         if who is None:
-            return lost()
+            return lost(session)
         reader.note(who, "me")
         return _page(session, who)
 
@@ -50,14 +64,16 @@ def save(token: str) -> Response:
     """Save: all of it, or nothing and what is wrong with it."""
     here, now = site(), site().now()
     with here.folder.session() as session:
-        who = reader.whose(session, token)
+        who = reader.whose(session, token, changing=True)
         if who is None:
-            return lost()
-        offered = own_page.choices(session, who.person)
+            return lost(session)
+        # What wasn't on the page when it was opened isn't left for not being ticked.
+        there = set(request.form.getlist("shown"))
+        offered = tuple(choice for choice in own_page.choices(session, who.person) if choice.slug in there)
         typed = _typed(who, offered)
-        if seals.age(who.keys, request.form.get("seal", ""), "me", token, now) is None:
-            return _page(session, who, typed=typed, once_more=True)
-        wrong = _faults(who, typed, now)
+        if (press := reader.press(session, who, "me", now)) is not Press.counts:
+            return _page(session, who, typed=typed, once_more=press)
+        wrong = _faults(who, typed)
         if wrong:
             return _page(session, who, typed=typed, wrong=wrong)
         if asked := _another_address(who):
@@ -82,11 +98,11 @@ def leave(token: str) -> Response:
     """Unsubscribe from everything."""
     now = site().now()
     with site().folder.session() as session:
-        who = reader.whose(session, token)
+        who = reader.whose(session, token, changing=True)
         if who is None:
-            return lost()
-        if seals.age(who.keys, request.form.get("seal", ""), "me", token, now) is None:
-            return _page(session, who, once_more=True)
+            return lost(session)
+        if (press := reader.press(session, who, "me", now)) is not Press.counts:
+            return _page(session, who, once_more=press)
         number = who.issue.id if who.issue else None
         departures.leave(session, site().folder.config, who.person, "", number, LeftBy.preferences, now)
         return _page(session, who, left=True)
@@ -98,7 +114,7 @@ def data(token: str) -> Response:
     with site().folder.reading() as session:
         who = reader.whose(session, token)
         if who is None:
-            return lost()
+            return lost(session)
         held = holdings.everything(session, site().folder.config, who.person, site().now())
     response = Response(msgspec.json.format(msgspec.json.encode(held), indent=2), mimetype="application/json")
     response.headers["Content-Disposition"] = 'attachment; filename="what-we-hold.json"'
@@ -110,7 +126,7 @@ def ask_to_erase(token: str) -> Response:
     """Asks once more."""
     with site().folder.reading() as session:
         who = reader.whose(session, token)
-        return _erase_page(who) if who is not None else lost()
+        return _erase_page(who) if who is not None else lost(session)
 
 
 @preferences.post("/me/<token>/erase")
@@ -118,13 +134,11 @@ def erase(token: str) -> Response:
     """Everything about them is erased."""
     here, now = site(), site().now()
     with here.folder.session() as session:
-        who = reader.whose(session, token)
+        who = reader.whose(session, token, changing=True)
         if who is None:
-            return lost()
-        automatic = reader.suspicious(session, who)
-        age = seals.age(who.keys, request.form.get("seal", ""), "erase", token, now)
-        if age is None or (automatic and age < dt.timedelta(seconds=2)):
-            return _erase_page(who)
+            return lost(session)
+        if (press := reader.press(session, who, "erase", now)) is not Press.counts:
+            return _erase_page(who, once_more=press)
         language, slug = who.person.language, who.shown
         erasure.erase(session, here.folder, who.person, LeftBy.preferences, now)
     subscribers.scrub(here.folder.engine)
@@ -134,33 +148,59 @@ def erase(token: str) -> Response:
 @preferences.get("/address/<token>")
 def new_address(token: str) -> Response:
     """The page behind the link that was mailed to a new address, or to the old one to take it back."""
-    now = site().now()
     with site().folder.reading() as session:
-        secrets = keys(session, now)
-        number = secrets.read_letter(token)
-        move = address_change.look(session, number, now) if number else None
-        if move is None or move.slug not in site().folder.config.publications:
-            return lost()
-        me = secrets.reader(0, move.subscriber)
-    seal = seals.make(secrets, "address", token, now)
-    shown = None if move.back or not move.used else me
+        return _address_page(session, token)
+
+
+def _address_page(session: Session, token: str, once_more: Press | None = None) -> Response:
+    now = site().now()
+    secrets = keys(session, now)
+    number = secrets.read_letter(token)
+    move = address_change.look(session, number, now) if number else None
+    if move is None or move.slug not in site().folder.config.publications:
+        return lost(session)
     return page(
-        "address.html", move.slug, language=move.language, move=move, token=token, seal=seal, me=shown, canary=token
+        "address.html",
+        move.slug,
+        language=move.language,
+        move=move,
+        token=token,
+        canary=token,
+        seal=seals.make(secrets, "address again" if once_more is Press.automatic else "address", token, now),
+        once_more=once_more is not None,
+        me=secrets.reader(0, move.subscriber) if move.used else None,
     )
 
 
 @preferences.post("/address/<token>")
 def change_address(token: str) -> Response:
-    """The button there."""
+    """The button there. Where a mail scanner may have pressed it, it is to be pressed again."""
     here, now = site(), site().now()
-    with here.folder.session() as session:
+    with here.folder.reading() as session:
         secrets = keys(session, now)
         number = secrets.read_letter(token)
-        if number is None or seals.age(secrets, request.form.get("seal", ""), "address", token, now) is None:
-            return new_address(token)
-        address_change.do(session, here.folder.config, number, now)
+        move = address_change.look(session, number, now) if number else None
+        if number is None or move is None or move.used or move.slug not in here.folder.config.publications:
+            return _address_page(session, token)
+        too_soon = now - move.sent < TOO_SOON
+        automatic = too_soon or visits.suspicious(
+            session, visits.message_of_letter(secrets, number), client(secrets), now
+        )
+        given = request.form.get("seal", "")
+        press = seals.press(secrets, given, "address", token, now, automatic=automatic)
+        if too_soon and press is Press.counts:
+            press = Press.automatic
+        if press is Press.automatic:
+            noting().ignored(move.slug, "button")
+        if press is not Press.counts:
+            return _address_page(session, token, press)
+    _ = pages.words(here.folder.config.publications[move.slug], move.language).gettext
+    pressed = Pressed(_("Yes, send it here"), f"{here.folder.config.base_url}/address", request.remote_addr or "")
+    with here.folder.session() as session:
+        address_change.do(session, here.folder.config, number, pressed, now)
+        done = _address_page(session, token)
     here.wake()
-    return new_address(token)
+    return done
 
 
 def _typed(who: Whose, offered: tuple[Choice, ...]) -> Choices:
@@ -190,21 +230,26 @@ def _as_kept(who: Whose, offered: tuple[Choice, ...]) -> Choices:
         person.name,
         dict(person.attributes),
         person.language,
-        person.paused_until,
+        # A break that is over isn't one that they could save again.
+        person.paused_until if person.paused_until and person.paused_until > _today(who) else None,
         person.measured is not None,
     )
 
 
-def _faults(who: Whose, typed: Choices, now: dt.datetime) -> dict[str, str]:
-    """Field: what is wrong with it, in the reader's language."""
-    _ = pages.words(_publication(who), who.person.language).gettext
+def _today(who: Whose) -> dt.date:
+    return site().now().astimezone(zone(_publication(who).cadence.zone)).date()
+
+
+def _faults(who: Whose, typed: Choices) -> dict[str, str]:
+    """Field: what is wrong with it, in the language of the page that says so."""
+    _ = pages.words(_publication(who), typed.language).gettext
     words = {
         "line": _("This is one line of letters, digits and signs, and not too long."),
         "past": _("Choose a day that is still to come; or leave it empty."),
         "far": _("A break can have a year at the most. If it is to be longer, unsubscribe and come back."),
     }
-    today = now.astimezone(zone(_publication(who).cadence.zone)).date()
-    wrong = {field: words[kind] for field, kind in own_page.faults(site().folder.config, typed, now, today).items()}
+    found = own_page.faults(site().folder.config, who.person, typed, _today(who))
+    wrong = {field: words[kind] for field, kind in found.items()}
     try:
         addresses.checked(request.form.get("address", "") or str(who.person.address))
     except (SubscriberMistake, UnicodeError):
@@ -221,7 +266,7 @@ def _another_address(who: Whose) -> str:
 
 
 def _ask_for(session: Session, who: Whose, address: str, now: dt.datetime) -> Asked:
-    slug = who.slug or next(iter(site().folder.config.publications))
+    slug = who.slug or own_page.publication_of(session, site().folder.config, who.person)
     return address_change.ask(
         session,
         site().folder.config,
@@ -240,10 +285,10 @@ def _publication(who: Whose) -> Publication:
 
 
 def _measuring(who: Whose) -> bool:
-    """Whether anybody asks them if they may be measured."""
+    """Whether they are asked if they may be measured; who once agreed always can take it back."""
     publications = site().folder.config.publications
     those = [publications[who.slug]] if who.slug else list(publications.values())
-    return any(each.measure_readers for each in those)
+    return who.person.measured is not None or any(each.measure_readers for each in those)
 
 
 def _words(who: Whose) -> Words:
@@ -270,7 +315,7 @@ def _page(
     *,
     typed: Choices | None = None,
     wrong: dict[str, str] | None = None,
-    once_more: bool = False,
+    once_more: Press | None = None,
     saved: bool = False,
     left: bool = False,
     asked: str = "",
@@ -284,14 +329,15 @@ def _page(
         "token": who.token,
         "canary": who.token,
         "address": person.address,
-        "typed_address": request.form.get("address", "")[:320] if wrong else person.address,
+        "typed_address": request.form["address"][:320] if typed and "address" in request.form else person.address,
         "offered": offered,
         "shown": shown,
         "until": "" if shown.paused_until in (None, dt.date.min) else str(shown.paused_until),
         "attributes": site().folder.config.attributes,
         "labels": {key: key.replace("_", " ").capitalize() for key in site().folder.config.attributes},
         "wrong": wrong or {},
-        "once_more": once_more,
+        "once_more": once_more.value if once_more else "",
+        "next": _next_issues(now),
         "saved": now if saved else None,
         "left": now if left else None,
         "asked": asked,
@@ -299,14 +345,25 @@ def _page(
         "measuring": _measuring_wording(who) if _measuring(who) else "",
         "wording": _words(who).wording,
         "held": holdings.sums(session, person),
-        "seal": seals.make(who.keys, "me", who.token, now),
+        "seal": seals.make(who.keys, "me again" if once_more is Press.automatic else "me", who.token, now),
     }
     language = person.language if not wrong else shown.language
     return page("preferences.html", who.shown, status=422 if wrong else 200, language=language, **values)
 
 
-def _erase_page(who: Whose) -> Response:
-    seal = seals.make(who.keys, "erase", who.token, site().now())
+def _next_issues(now: dt.datetime) -> dict[str, dt.date]:
+    """List: the day of the next issue that goes to it."""
+    found: dict[str, dt.date] = {}
+    for publication in site().folder.config.publications.values():
+        if (day := next_issue(publication.cadence, now)) is not None:
+            for slug in publication.lists:
+                found[slug] = min(day, found.get(slug, day))
+    return found
+
+
+def _erase_page(who: Whose, once_more: Press | None = None) -> Response:
+    form = "erase again" if once_more is Press.automatic else "erase"
+    seal = seals.make(who.keys, form, who.token, site().now())
     return page(
         "erase.html",
         who.shown,
@@ -314,5 +371,6 @@ def _erase_page(who: Whose) -> Response:
         address=who.person.address,
         token=who.token,
         canary=who.token,
+        once_more=once_more is not None,
         seal=seal,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 
 from flask import request
@@ -12,7 +13,9 @@ from newsletter.models import Issue, Subscriber
 from newsletter.states import HitKind
 from newsletter.tokens import Keys, keys
 from newsletter.visits import Came
+from newsletter.web import seals
 from newsletter.web.noting import client, noting
+from newsletter.web.seals import Press
 from newsletter.web.site import site
 
 LINKS = {"leave": -1, "me": -2}
@@ -29,7 +32,7 @@ class Whose:
     issue: Issue | None
     """The issue that the link was in, where it was in one."""
     slug: str
-    """Its publication; empty for a link that is for all of them."""
+    """Its publication; empty for a link that is for all of them, as is one whose publication is no more."""
 
     @property
     def shown(self) -> str | None:
@@ -37,20 +40,25 @@ class Whose:
         return self.slug or None
 
 
-def whose(session: Session, token: str) -> Whose | None:
-    """Whose token it is; None where it is nobody's, or its reader was erased, or its publication is no more."""
+def whose(session: Session, token: str, *, changing: bool = False) -> Whose | None:
+    """Whose token it is; None where it is nobody's, or its reader was erased.
+
+    A link in an issue of a publication that isn't there any more, or has another name now, is one for all of them:
+    a link to leave by works for ever. With changing=True nobody else changes or erases them until this transaction has
+    ended.
+    """
     secrets = keys(session, site().now())
     named = secrets.read(token)
     if named is None:
         return None
     number, subscriber = named
-    person = session.get(Subscriber, subscriber)
+    person = session.get(Subscriber, subscriber, with_for_update={"key_share": True} if changing else None)
     issue = session.get(Issue, number) if number else None
     if person is None or person.address is None or (number and issue is None):
         return None
     slug = issue.publication if issue is not None else ""
-    if slug and slug not in site().folder.config.publications:
-        return None
+    if slug not in site().folder.config.publications:
+        slug = ""
     return Whose(token, secrets, person, issue, slug)
 
 
@@ -70,3 +78,12 @@ def suspicious(session: Session, who: Whose) -> bool:
     """Whether a button on a page of theirs may have been pressed by a program."""
     message = visits.message(who.keys, who.issue.id if who.issue is not None else 0, who.person.id)
     return visits.suspicious(session, message, client(who.keys), site().now())
+
+
+def press(session: Session, who: Whose, form: str, now: dt.datetime) -> Press:
+    """What the press of a button on one of their pages is worth; one that a program may have made is counted."""
+    given = request.form.get("seal", "")
+    made = seals.press(who.keys, given, form, who.token, now, automatic=suspicious(session, who))
+    if made is Press.automatic:
+        noting().ignored(who.slug, "button")
+    return made

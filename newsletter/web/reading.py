@@ -122,7 +122,7 @@ def view(token: str) -> Response:
             or person.address is None
             or found.publication not in folder.config.publications
         ):
-            return lost()
+            return lost(session)
         joined = [
             standing.joined
             for standing in standings(session, person)

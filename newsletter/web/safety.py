@@ -9,6 +9,7 @@ import re
 
 from flask import Flask, Request, Response, g, request
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from werkzeug.exceptions import HTTPException, NotFound
 
 from newsletter.errors import Mistake
@@ -41,6 +42,7 @@ def guard(app: Flask) -> None:
     app.after_request(_headers)
     app.register_error_handler(HTTPException, _refused)
     app.register_error_handler(DBAPIError, _away)
+    app.register_error_handler(NoConnection, _away)
     app.register_error_handler(Mistake, _mistaken)
     app.register_error_handler(Exception, _fault)
 
@@ -97,8 +99,9 @@ def _refused(error: HTTPException) -> Response:
     return response
 
 
-def _away(error: DBAPIError) -> Response:
-    log.warning("%s %s: the database can't be used: %s", request.method, shown_path(request), type(error.orig).__name__)
+def _away(error: DBAPIError | NoConnection) -> Response:
+    why = type(error.orig if isinstance(error, DBAPIError) else error).__name__
+    log.warning("%s %s: the database can't be used: %s", request.method, shown_path(request), why)
     response = pages.trouble(503, 503)
     response.headers["Retry-After"] = "30"
     return response

@@ -8,6 +8,7 @@ shown.
 from __future__ import annotations
 
 import datetime as dt
+import enum
 import hashlib
 import secrets
 
@@ -17,6 +18,30 @@ from newsletter.tokens import Keys
 
 OLDEST = dt.timedelta(days=1)
 """A form that has stood open for longer is shown anew, with what was typed."""
+
+
+SECOND_THOUGHT = dt.timedelta(seconds=2)
+"""A second press counts when the page has stood for so long."""
+
+
+class Press(enum.Enum):
+    """What a button's press is worth."""
+
+    counts = "counts"
+    unsealed = "unsealed"
+    """Not from a page that we gave out lately: nothing is done."""
+    automatic = "automatic"
+    """Perhaps a program's: it is to be made once more, on a page whose seal is for that ("leave again")."""
+
+
+def press(keys: Keys, seal: str, form: str, subject: str, now: dt.datetime, *, automatic: bool) -> Press:
+    """What a press is worth; `automatic`: whether a program may have made it."""
+    second = age(keys, seal, f"{form} again", subject, now)
+    if second is None and age(keys, seal, form, subject, now) is None:
+        return Press.unsealed
+    if automatic and (second is None or second < SECOND_THOUGHT):
+        return Press.automatic
+    return Press.counts
 
 
 def make(keys: Keys, form: str, subject: str, now: dt.datetime) -> str:

@@ -292,7 +292,7 @@ def _form(slug: str, typed: Typed, *, once_more: bool = False, seal: str = "") -
         typed=typed,
         offer=offer,
         latest=latest,
-        sends=_sends(publication.cadence, now),
+        sends=next_issue(publication.cadence, now),
         once_more=once_more,
         seal=seal,
         honey=HONEY,
@@ -329,7 +329,7 @@ def _confirmed(found: Invitation, secrets: Keys, now: dt.datetime) -> Response:
         language=found.language,
         found=found,
         me=site().path("me", secrets.reader(0, found.subscriber)),
-        sends=_sends(publication.cadence, now),
+        sends=next_issue(publication.cadence, now),
     )
 
 
@@ -373,7 +373,7 @@ def _latest(session: Session, slug: str) -> dict[str, Any] | None:
     }
 
 
-def _sends(clock: Cadence, now: dt.datetime) -> dt.date | None:
+def next_issue(clock: Cadence, now: dt.datetime) -> dt.date | None:
     """The day of the next issue; None where the calendar has none."""
     return _day(clock, now.replace(minute=0, second=0, microsecond=0))
 
