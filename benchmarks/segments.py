@@ -76,6 +76,7 @@ def fill(engine: Engine, count: int) -> None:
         + """ || '", "plan": "' || CASE i % 3 WHEN 0 THEN 'pro' ELSE 'free' END || '"}'"""
     )
     as_json = "" if dialect == "sqlite" else "::json"
+    joined = at.format("(i % 1000) * 7919 % 1000")
     null = "NULL" if dialect == "sqlite" else "NULL::date"
     values = {
         "lists": "INSERT INTO lists (id, slug, title, description, public, double_opt_in) VALUES"
@@ -87,7 +88,7 @@ def fill(engine: Engine, count: int) -> None:
         f" CASE WHEN i % 20 = 0 THEN {at.format('9')} END,"
         f" CASE WHEN i % 200 = 1 THEN {'' if dialect == 'sqlite' else 'date '}'2024-05-01' ELSE {null} END FROM s",
         "subscriptions": f"INSERT INTO subscriptions (subscriber_id, list_id, state, since, joined, why)"
-        f" {FILL[dialect]} SELECT i, 1, 'active', {at.format('(i % 1000) * 7919 % 1000')}, {at.format('(i % 1000) * 7919 % 1000')}, ''"
+        f" {FILL[dialect]} SELECT i, 1, 'active', {joined}, {joined}, ''"
         " FROM s",
         "second list": f"INSERT INTO subscriptions (subscriber_id, list_id, state, since, joined, why)"
         f" {FILL[dialect]} SELECT i, 2, 'active', {at.format('i % 1000')}, {at.format('i % 1000')}, '' FROM s"

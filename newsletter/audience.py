@@ -179,14 +179,14 @@ def _adds_up(session: Session, whom: _Whom, chosen: tuple[int, int] | None = Non
         .outerjoin(Suppression, Suppression.fingerprint == Subscriber.fingerprint)
         .where(Subscription.list_id.in_(whom.lists))
     )
-    if any(isinstance(part, Exists) for part in visitors.iterate(within)):
+    elsewhere = any(isinstance(part, Exists) for part in visitors.iterate(within))
+    if elsewhere and session.get_bind().dialect.name == "postgresql":
         # Keeps it a query of its own: PostgreSQL then sees that other tables are asked a million times, and makes a
         # hash of them. Where none is asked it would only keep it from working with several processes.
         rows = rows.offset(0)
     each = rows.subquery().c
-    candidates, pending, unsubscribed, pauses, allowed, reached, *barred = session.execute(
+    pending, unsubscribed, pauses, allowed, reached, *barred = session.execute(
         select(
-            func.count(),
             func.count().filter(each.state == SubscriptionState.pending),
             func.count().filter(each.state == SubscriptionState.unsubscribed),
             func.count().filter(each.paused),

@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
 from newsletter import address_change
@@ -28,6 +28,7 @@ from newsletter.models import (
     Subscriber,
     Suppression,
 )
+from newsletter.states import LetterKind, LetterState
 from newsletter.subscribers import standings
 from newsletter.tokens import keys
 
@@ -52,7 +53,8 @@ def sums(session: Session, subscriber: Subscriber) -> Sums:
     deliveries = session.scalar(
         select(func.count()).where(Delivery.issue_id.in_(select(Issue.id)), Delivery.subscriber_id == subscriber.id)
     )
-    return Sums(len(standings(session, subscriber)), count(Consent), count(Letter), deliveries or 0, count(Interest))
+    letters = session.scalar(select(func.count()).where(_theirs(subscriber))) or 0
+    return Sums(len(standings(session, subscriber)), count(Consent), letters, deliveries or 0, count(Interest))
 
 
 def everything(session: Session, config: Config, subscriber: Subscriber, now: dt.datetime) -> dict[str, Any]:
@@ -116,20 +118,40 @@ def everything(session: Session, config: Config, subscriber: Subscriber, now: dt
             "confirmed_client",
         ),
         "history": rows(Event, "at", "what", mine=Event.fingerprint.in_(known)),
-        "letters": rows(Letter, "kind", "address", "language", "detail", "asked", "expires", "state", "since", "why"),
+        "letters": rows(
+            Letter,
+            "kind",
+            "address",
+            "language",
+            "detail",
+            "asked",
+            "expires",
+            "state",
+            "since",
+            "why",
+            mine=_theirs(subscriber),
+        ),
         "letters_asked_for": rows(Ask, "at", "what", "network", mine=Ask.fingerprint.in_(known)),
         "deliveries": [
             {
                 "issue": issue(row.issue_id),
                 "state": row.state.value,
                 "at": _plain(row.since),
+                "first_try": _plain(row.first_try),
                 "tries": row.tries,
+                "by_our_relay": row.relay,
                 "server_said": row.reply,
             }
             for row in session.scalars(select(Delivery).where(in_ledger).order_by(Delivery.issue_id))
         ],
         "earlier_tries": [
-            {"issue": issue(row.issue_id), "state": row.state.value, "at": _plain(row.at), "server_said": row.reply}
+            {
+                "issue": issue(row.issue_id),
+                "state": row.state.value,
+                "at": _plain(row.at),
+                "by_our_relay": row.relay,
+                "server_said": row.reply,
+            }
             for row in session.scalars(select(Attempt).where(tried).order_by(Attempt.id))
         ],
         "departures": [
@@ -159,6 +181,15 @@ def everything(session: Session, config: Config, subscriber: Subscriber, now: dt
             for row in session.scalars(select(Suppression).where(Suppression.fingerprint.in_(known)))
         ],
     }
+
+
+def _theirs(subscriber: Subscriber) -> ColumnElement[bool]:
+    """The letters to a subscriber. One to an address that nobody confirmed as theirs is somebody else's.
+
+    It would tell whoever asked for it whether mail may go to that address.
+    """
+    change = (Letter.kind == LetterKind.change) & (Letter.state != LetterState.used)
+    return (Letter.subscriber_id == subscriber.id) & ~change
 
 
 def _plain(value: Any) -> Any:

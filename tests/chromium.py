@@ -13,6 +13,8 @@ from pathlib import Path
 import axe_playwright_python
 from playwright.sync_api import Browser, Page
 
+PERSON = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0.0.0 Safari/537.36"
+"""What a person's browser says that it is."""
 PHONE, DESK = (375, 812), (1280, 900)
 """Width and height in CSS pixels."""
 
@@ -26,9 +28,11 @@ def window(
     dark: bool = False,
     script: bool = True,
     language: str = "en-US",
+    agent: str | None = None,
 ) -> Iterator[Page]:
     """A window of a reader's browser. Any address outside `base` is refused, as is anything that a page's own policy
-    refuses; both fail the test.
+    refuses; both fail the test. `agent` is its User-Agent, where its own, that says of itself that it is a program,
+    won't do.
     """
     context = browser.new_context(
         base_url=base,
@@ -36,6 +40,7 @@ def window(
         color_scheme="dark" if dark else "light",
         java_script_enabled=script,
         locale=language,
+        user_agent=agent,
     )
     page = context.new_page()
     complaints: list[str] = []

@@ -108,6 +108,14 @@ def test_suppressing_twice_keeps_the_first_reason(session: Session) -> None:
     assert (row.reason, row.why, row.since) == (SuppressionReason.complaint, "first", NOW)
 
 
+def test_of_two_who_suppress_an_address_at_once_the_first_to_write_is_kept(scratch: Session) -> None:
+    row, _ = suppressions.add(scratch, "jane@example.org", SuppressionReason.complaint, "first", NOW)
+    again = {"fingerprint": row.fingerprint, "address": None, "reason": SuppressionReason.bounce, "since": LATER}
+    suppressions.put(scratch, [again | {"why": "second"}])
+    scratch.refresh(row)
+    assert (row.reason, row.address, row.why) == (SuppressionReason.complaint, "jane@example.org", "first")
+
+
 def test_a_suppression_is_known_by_fingerprint_and_by_any_way_of_writing_the_address(session: Session) -> None:
     suppressions.add(session, "jane@example.org", SuppressionReason.request, "", NOW)
     assert suppressions.suppressed(session, keys(session, NOW).print_of("jane@example.org"))

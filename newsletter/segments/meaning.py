@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, and_, case, column, false, func, not_, or_, select, table, true
+from sqlalchemy import ColumnElement, String, and_, column, false, func, not_, or_, select, table, true
 from sqlalchemy import text as sql
 from sqlalchemy.orm import Session, aliased
 
@@ -43,7 +43,7 @@ _COLLATIONS = ("pg_c_utf8", "und-x-icu")
 
 def folded(text: str) -> str:
     """A text with all letters small, each for itself, as both databases make it too."""
-    return text.translate(_ALONE).lower()
+    return text.lower() if text.isascii() else text.translate(_ALONE).lower()
 
 
 def condition(
@@ -94,9 +94,7 @@ def _folding(session: Session) -> Callable[[ColumnElement[Any]], ColumnElement[s
             driver: Any = connection.connection.dbapi_connection
             driver.create_function("folded", 1, _folded_or_none, deterministic=True)
             connection.info["folded"] = True
-        # Where all letters are ASCII's it will do, and saves a call for each of a million readers.
-        other = f"*[^{chr(1)}-{chr(127)}]*"
-        return lambda text: case((text.op("GLOB")(other), func.folded(text)), else_=func.lower(text))
+        return func.folded
     name = column("collname", String)
     # So that what is asked of other tables is looked up in a hash, and not by an index for each of a million readers.
     session.execute(sql("SET LOCAL work_mem = '64MB'"))
