@@ -213,6 +213,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """The folder of pictures, by content."""
     attributes: tuple[Annotated[str, Meta(pattern="^[a-z][a-z0-9_]*$")], ...] = ()
     """What is kept about a subscriber besides address and name; each is a merge field."""
+    reader_attributes: tuple[str, ...] | None = None
+    """Those of them that readers see and change on their own page; without it all of them."""
     sending: Sending = Sending()
     warm_up: dict[str, WarmUp] = {}
     """By the domain of a sender."""
@@ -223,6 +225,11 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     web: Web = Web()
     sign_up: SignUp = SignUp()
     returns: Returns = Returns()
+
+    @property
+    def own_attributes(self) -> tuple[str, ...]:
+        """The attributes that readers see and change on their own page."""
+        return self.attributes if self.reader_attributes is None else self.reader_attributes
 
 
 LEAST_RATE = 1 / 86400
@@ -340,6 +347,9 @@ def decode(text: str, path: Path) -> Config:
     for domain in config.warm_up:
         if domain not in {each.sender.rpartition("@")[2] for each in config.publications.values()}:
             raise wrong(f"warm_up.{domain}", f"no publication's sender is at {domain}")
+    for name in config.reader_attributes or ():
+        if name not in config.attributes:
+            raise wrong("reader_attributes", f'"{name}" is not one of attributes')
     for at in config.sending.retry_after:
         check("sending.retry_after", at, span)
     if not config.sending.retry_after:

@@ -77,7 +77,7 @@ def faults(config: Config, subscriber: Subscriber, chosen: Choices, today: dt.da
     wrong = {}
     for field, text, longest in [
         ("name", chosen.name, NAME_LENGTH),
-        *((f"attribute-{key}", chosen.attributes.get(key, ""), ATTRIBUTE_LENGTH) for key in config.attributes),
+        *((f"attribute-{key}", chosen.attributes.get(key, ""), ATTRIBUTE_LENGTH) for key in config.own_attributes),
     ]:
         try:
             one_line(text, field, longest)
@@ -116,7 +116,7 @@ def save(
     if unwanted:
         departures.leave_lists(session, config, subscriber, unwanted, "", issue, LeftBy.preferences, now)
     subscriber.name = one_line(chosen.name, "name")
-    given = {key: one_line(chosen.attributes.get(key, ""), key, ATTRIBUTE_LENGTH) for key in config.attributes}
+    given = {key: one_line(chosen.attributes.get(key, ""), key, ATTRIBUTE_LENGTH) for key in config.own_attributes}
     kept = {key: value for key, value in subscriber.attributes.items() if key not in given}
     subscriber.attributes = kept | {key: value for key, value in given.items() if value}
     subscriber.language = chosen.language

@@ -333,7 +333,7 @@ def test_a_reader_comes_and_goes_by_pages_and_letters_that_all_can_use(
         assert [row.reason for row in session.scalars(select(Departure).where(Departure.reason != ""))] == []
 
 
-def by_keys(page: Page, name: str, role: str = "button") -> None:
+def by_keys(page: Page, name: str) -> None:
     """Goes by Tab to a button or link of that name, whose focus is to be seen, and presses Enter."""
     for _ in range(40):
         page.keyboard.press("Tab")
@@ -345,8 +345,8 @@ def by_keys(page: Page, name: str, role: str = "button") -> None:
             assert at[2] != "none", f"nobody sees that {at[:2]} has the focus"
             assert at[3] >= 2, at
         if at[0] in ("BUTTON", "A") and at[1] == name:
-            page.keyboard.press("Enter")
-            page.wait_for_load_state()
+            with page.expect_navigation():
+                page.keyboard.press("Enter")
             return
     raise AssertionError(f"no Tab leads to {name}")
 

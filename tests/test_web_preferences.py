@@ -20,6 +20,7 @@ from sqlalchemy import event, select
 from werkzeug.test import TestResponse
 
 from newsletter import erasure, letter_mail, pausing, signups, subscribers, suppressions, tokens, visits
+from newsletter.errors import ConfigMistake
 from newsletter.folder import Folder
 from newsletter.models import Ask, Consent, Departure, Event, HitKind, Ignored, Interest, Letter, List, Subscriber
 from newsletter.states import ConsentTo, LeftBy, LetterKind, SubscriptionState, SuppressionReason
@@ -759,3 +760,23 @@ def test_what_a_scanner_did_on_their_page_is_no_interest_of_theirs(lite: Own) ->
     with lite.folder.session() as session:
         visits.settle(session, NOW + dt.timedelta(hours=2))
         assert session.scalars(select(Interest)).all() == []
+
+
+def test_an_attribute_that_is_the_editors_business_is_neither_shown_nor_changed_by_its_reader(
+    make_folder: Callable[..., Folder], subscribe: Subscribe
+) -> None:
+    own = at_home(make_folder(("[web]\n", 'reader_attributes = ["city"]\n\n[web]\n')), subscribe)
+    with own.folder.session() as session:
+        subscribers.find(session, KEI).attributes = {"city": "Kyoto", "plan": "free"}
+    page = own.get(own.me)
+    assert 'name="attribute-city"' in page.text
+    assert 'name="attribute-plan"' not in page.text
+    own.post(own.me, {**form(page, own.me), "attribute-city": "Osaka", "attribute-plan": "pro"})
+    with own.folder.reading() as session:
+        assert subscribers.find(session, KEI).attributes == {"city": "Osaka", "plan": "free"}
+    own.settled()
+
+
+def test_an_attribute_for_readers_that_isnt_kept_is_told_with_its_line(make_folder: Callable[..., Folder]) -> None:
+    with pytest.raises(ConfigMistake, match=r'line \d+: reader_attributes: "shoe" is not one of attributes'):
+        make_folder(("[web]\n", 'reader_attributes = ["shoe"]\n\n[web]\n'))
