@@ -57,11 +57,15 @@ def _axe() -> str:
     return (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 
 
-def faults(page: Page) -> list[str]:
-    """What axe-core finds wrong with a page, and whether it can be scrolled sideways; nothing is what it should be."""
+def faults(page: Page, *only: str) -> list[str]:
+    """What axe-core finds wrong with a page, and whether it can be scrolled sideways; nothing is what it should be.
+
+    `only` are the rules of axe-core to ask, where not all of them.
+    """
     # By the debugger, past the page's own policy, which lets no script in.
     page.evaluate(_axe())
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    how = {"resultTypes": ["violations"]} | ({"runOnly": list(only)} if only else {})
+    found = page.evaluate("how => axe.run(document, how)", how)
     told = [
         f"{each['id']} ({each['impact']}): {each['help']}: {node['html'][:120]}"
         for each in found["violations"]

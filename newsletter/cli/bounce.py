@@ -184,7 +184,8 @@ def show(number: int, as_json: bool) -> None:
         ("done", found.done),
         ("message", str(lies) if lies else "no longer there" if found.file else "not kept"),
     ]
-    shown = table("", "", show_header=False)
+    # A path or a server's words may be longer than a line, and are wanted whole.
+    shown = table("", ("", {"overflow": "fold"}), show_header=False)
     for name, value in lines:
         if value:
             shown.add_row(Text(name, "bright_black"), value)

@@ -44,7 +44,8 @@ def page(template: str, slug: str | None, *, status: int = 200, language: str = 
         base_url=here.folder.config.base_url,
         date=functools.partial(_date, language=chosen, publication=publication),
         moment=functools.partial(_moment, language=chosen, publication=publication),
-        imprint=(publication or next(iter(here.folder.config.publications.values()))).postal_address,
+        imprint=(publication or next(iter(publications.values()))).postal_address,
+        publisher=(publication or next(iter(publications.values()))).publisher,
         **values,
     )
     response = Response(text, status, mimetype="text/html")
@@ -104,4 +105,5 @@ def _moment(value: dt.datetime, *, language: str, publication: Publication | Non
     from babel.dates import format_time
 
     local = value.astimezone(_zone(publication, site()))
-    return format_time(local, "HH:mm z", tzinfo=local.tzinfo, locale=language.replace("-", "_"))
+    # The zone as people there call it; most languages have no word for another's, and show "-0500".
+    return f"{format_time(local, 'HH:mm', tzinfo=local.tzinfo, locale=language.replace('-', '_'))} {local.tzname()}"
