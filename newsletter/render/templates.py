@@ -76,7 +76,7 @@ def read(templates: Path, design: str) -> Sources:
     """The files of a design: templates/DESIGN/ with its folders. TemplateMistake where they can't be read."""
     folder = templates / design
     if not folder.is_dir():
-        there = sorted(path.name for path in templates.glob("*") if path.is_dir())
+        there = sorted({path.parent.name for path in templates.glob("*/issue.*")})
         raise TemplateMistake(
             f'there is no design "{design}"',
             where=folder,
