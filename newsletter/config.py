@@ -182,6 +182,8 @@ class Publication(Struct, frozen=True, forbid_unknown_fields=True):
     language: str = "en"
     direction: Annotated[str, Meta(pattern="^(ltr|rtl)$")] = "ltr"
     design: Name = "digest"
+    paper: Annotated[str, Meta(pattern="^(letter|a4)$")] = "letter"
+    """What the PDF is to be printed on: US Letter, or A4."""
     sections: tuple[str, ...] = ()
     """In the order in which they appear; a draft names one of them. Without any, drafts need none."""
     min_stories: Count = 1
@@ -211,6 +213,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     beside config.toml."""
     pictures: str = "pictures"
     """The folder of pictures, by content."""
+    fonts: str = ""
+    """A folder of fonts for the PDF, from where config.toml is; they come before the machine's own."""
     attributes: tuple[Annotated[str, Meta(pattern="^[a-z][a-z0-9_]*$")], ...] = ()
     """What is kept about a subscriber besides address and name; each is a merge field."""
     reader_attributes: tuple[str, ...] | None = None

@@ -11,6 +11,7 @@
     ├── SubscriberMistake    an address that isn't one, a person who isn't there
     ├── ImportMistake        a file of subscribers that can't be read at all
     ├── FieldMistake         a merge field that isn't known, a condition that doesn't close
+    ├── FontMistake          letters that no font has
     ├── TemplateMistake      a template that doesn't compile, with its line and column
     ├── IssueMistake         something asked of an issue that its state doesn't allow
     ├── DeliveryMistake      something asked of a delivery that its state doesn't allow
@@ -115,6 +116,10 @@ class ImportMistake(Mistake):
 
 class FieldMistake(Mistake):
     """A merge field that isn't known, or a condition that doesn't close."""
+
+
+class FontMistake(Mistake):
+    """Letters of an issue that no font has: the PDF would show empty boxes."""
 
 
 class TemplateMistake(Mistake):

@@ -39,13 +39,17 @@ class Preview:
     text: str
     page: str
     """The web page, which is the same for every reader."""
+    pdf: bytes | None
     message: Message
+    no_pdf: Mistake | None = None
+    """Why there is no PDF; the others are then as they would be without one."""
 
 
 def preview(folder: Folder, slug: str, which: str, now: dt.datetime, *, reader: str | None = None) -> Preview:
     """The issue `which` as the subscriber with the address `reader` would get it; nothing of it is kept.
 
     Mistakes: an issue or a reader that isn't there, too few stories, a template or a story that can't be rendered.
+    A PDF that can't be made keeps nobody from seeing the rest.
     """
     _, publication = folder.publication(slug)
     kept: Preview | None = None
@@ -58,7 +62,12 @@ def preview(folder: Folder, slug: str, which: str, now: dt.datetime, *, reader: 
                 event = issues.assemble(session, slug, publication, issue, now)
                 if event.what is not Happened.assembled:
                     raise IssueMistake(event.sentence)
-            made = render_issue(session, folder, slug, publication, issue, now)
+            no_pdf = None
+            try:
+                made = render_issue(session, folder, slug, publication, issue, now)
+            except Mistake as mistake:
+                made = render_issue(session, folder, slug, publication, issue, now, on_paper=False)
+                no_pdf = mistake
             composer = compose.for_issue(session, folder, issue, now)
             who = _reader(session, reader) if reader else NOBODY
             kept = Preview(
@@ -67,7 +76,9 @@ def preview(folder: Folder, slug: str, which: str, now: dt.datetime, *, reader: 
                 composer.html(who),
                 composer.text(who),
                 made[RenditionKind.page].content.decode(),
+                made[RenditionKind.pdf].content if RenditionKind.pdf in made else None,
                 composer.compose(who, now),
+                no_pdf,
             )
             raise _Enough  # noqa: TRY301 - the way out that undoes the transaction
     except _Enough:
@@ -89,7 +100,7 @@ def _reader(session: Session, address: str) -> Reader:
 
 
 def write(folder: Folder, made: Preview, place: Path) -> list[Path]:
-    """Writes a preview into a folder, to look at without a network: index.html with its pictures, text, message."""
+    """Writes a preview into a folder, for a look without a network: HTML with its pictures, text, PDF, message."""
     place.mkdir(parents=True, exist_ok=True)
     html, page = made.html, made.page
     with folder.reading() as session:
@@ -108,6 +119,11 @@ def write(folder: Folder, made: Preview, place: Path) -> list[Path]:
         "page.html": page.encode(),
         "message.eml": made.message.data,
     }
+    if made.pdf is not None:
+        files["issue.pdf"] = made.pdf
+    else:
+        # One of an earlier look would tell another story than the rest.
+        (place / "issue.pdf").unlink(missing_ok=True)
     for name, content in files.items():
         (place / name).write_bytes(content)
     return [place / name for name in files]

@@ -105,6 +105,8 @@ class RenditionKind(enum.Enum):
     """The text/plain part of the mail, with merge fields framed."""
     page = "page"
     """The web page of the issue."""
+    pdf = "pdf"
+    """The issue on paper: a tagged PDF, for nobody in particular."""
 
 
 class ConsentTo(enum.Enum):

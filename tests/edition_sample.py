@@ -38,7 +38,14 @@ def sample(**publication: Any) -> Edition:
             link=story.written.link,
             author=story.written.author,
             picture=PictureView(
-                f"{PICTURES}/{'ab' * 32}.png", 640, 320, 1280, 640, story.written.alt, story.written.credit
+                f"{PICTURES}/{'ab' * 32}.png",
+                640,
+                320,
+                1280,
+                640,
+                story.written.alt,
+                story.written.credit,
+                ROOT / "sample" / "stories" / story.picture,
             )
             if story.picture
             else None,

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 from conftest import NOW
-from edition_sample import TEMPLATES, sample, telling
+from edition_sample import ROOT, TEMPLATES, sample, telling
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from test_render_edition import issue_with, picture
+from test_render_edition import issue_with
 
-from newsletter import compose, fields
+from newsletter import compose, fields, pictures
 from newsletter.compose import Reader
 from newsletter.folder import Folder
 from newsletter.models import Rendition
@@ -385,7 +385,7 @@ def test_headlines_and_other_lines_are_text_and_nothing_else() -> None:
 
 def test_an_issue_is_rendered_once_and_kept(session: Session, folder: Folder, tmp_path: Path) -> None:
     (tmp_path / "templates").symlink_to(TEMPLATES)
-    shown = picture(session, "a", 1280, 640)
+    shown = pictures.store(session, folder.pictures, ROOT / "sample" / "stories" / "lead.png", NOW)
     issue = issue_with(
         session, {"picture_sha256": shown.sha256, "picture_alt": "Hills"}, {"body": "Dear [[first_name|reader]]."}
     )
@@ -396,13 +396,13 @@ def test_an_issue_is_rendered_once_and_kept(session: Session, folder: Folder, tm
     (tmp_path / "templates").unlink()
     again = render_issue(session, folder, slug, publication, issue, NOW.replace(year=2024))
     assert {kind: row.content for kind, row in again.items()} == {kind: row.content for kind, row in first.items()}
-    assert len(session.scalars(select(Rendition)).all()) == 3
+    assert len(session.scalars(select(Rendition)).all()) == len(RenditionKind)
 
 
 def test_a_mail_made_of_a_rendition_has_every_field_filled_in(session: Session, folder: Folder, tmp_path: Path) -> None:
     (tmp_path / "templates").symlink_to(TEMPLATES)
     issue = issue_with(session, {"body": ODD, "headline": "For [[name|you]]"}, {})
-    render_issue(session, folder, *folder.publication(), issue, NOW)
+    render_issue(session, folder, *folder.publication(), issue, NOW, on_paper=False)
     composer = compose.for_issue(session, folder, issue, NOW)
     reader = Reader(1, "noor@example.org", "Noor <b>", {"city": "Kyoto"}, NOW)
     html, text = composer.html(reader), composer.text(reader)

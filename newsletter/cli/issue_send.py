@@ -24,7 +24,7 @@ from newsletter.cli.issue import by_option, issue_argument
 @publication_option
 @at_option
 def preview(which: str, reader: str | None, output: Path | None, publication: str | None, now: dt.datetime) -> None:
-    """See an issue as a reader would get it: the HTML with its pictures, the text, and the whole message.
+    """See an issue as a reader would get it: the HTML with its pictures, the text, the PDF, and the whole message.
 
     One that still takes drafts is shown as it would go now. Nothing is kept of that.
 
@@ -42,6 +42,8 @@ def preview(which: str, reader: str | None, output: Path | None, publication: st
     files = previews.write(folder, made, place)
     click.echo(f"{made.name}: {made.subject}")
     click.echo(f"HTML {len(made.html.encode()) / 1000:.0f} KB, whole message {made.message.size / 1000:.0f} KB")
+    if made.no_pdf is not None:
+        click.echo(f"There is no PDF, and without one it isn't sent: {made.no_pdf}")
     for file in files:
         click.echo(str(file))
 

@@ -6,6 +6,7 @@ import datetime as dt
 import re
 import unicodedata
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
@@ -39,6 +40,23 @@ class PictureView:
     real_height: int
     alt: str
     credit: str
+    file: Path | None = None
+    """In the store; only the PDF needs it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PdfView:
+    """The PDF of the issue, as the others point to it."""
+
+    url: str
+    pages: int
+    bytes: int
+
+    @property
+    def size(self) -> str:
+        """In words: "71 KB"."""
+        kilobytes = max(1, round(self.bytes / 1000))
+        return f"{kilobytes} KB" if kilobytes < 1000 else f"{self.bytes / 1e6:.1f} MB"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +95,8 @@ class Edition:
     stories: tuple[StoryView, ...]
     fields: frozenset[str]
     """The names of all merge fields that there are."""
+    pdf: PdfView | None = None
+    """None where there is none to point to."""
 
     @property
     def label(self) -> str:
@@ -102,6 +122,11 @@ class Edition:
     def url(self) -> str:
         """The issue's page on the web."""
         return f"{self.base_url}/{self.slug}/{self.volume}/{self.number}"
+
+    @property
+    def pdf_url(self) -> str:
+        """Where the PDF is."""
+        return f"{self.url}.pdf"
 
     @property
     def share_url(self) -> str:
@@ -160,7 +185,7 @@ def edition(folder: Folder, slug: str, publication: Publication, issue: Issue) -
                 body=seen(story.body),
                 link=absolute(seen(story.link)) or "",
                 author=seen(story.author),
-                picture=_picture(base_url, story, MAIL if story is lead else COLUMN),
+                picture=_picture(folder, base_url, story, MAIL if story is lead else COLUMN),
             )
             for story, name in zip(stories, names, strict=True)
         ),
@@ -205,7 +230,7 @@ def _seen(publication: Publication) -> Publication:
     )
 
 
-def _picture(base_url: str, story: Story, room: int) -> PictureView | None:
+def _picture(folder: Folder, base_url: str, story: Story, room: int) -> PictureView | None:
     kept = story.picture
     if kept is None:
         return None
@@ -218,4 +243,5 @@ def _picture(base_url: str, story: Story, room: int) -> PictureView | None:
         real_height=kept.height,
         alt=seen(story.picture_alt),
         credit=seen(story.picture_credit),
+        file=pictures.path(folder.pictures, kept),
     )

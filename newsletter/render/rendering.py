@@ -36,6 +36,15 @@ def render(edition: Edition, templates_folder: Path) -> dict[RenditionKind, str]
     return _Rendering(edition, Design(sources, marks), marks, texts).renditions()
 
 
+def for_nobody(edition: Edition) -> tuple[Edition, dict[int, str]]:
+    """An issue as it is for nobody in particular: its lines typeset, and each story's HTML by its position.
+
+    Merge fields are filled in with what they fall back to. FieldMistake for what is wrong with one.
+    """
+    readied = _Readied(edition, Marks(edition.fields, list(_texts(edition))))
+    return readied.lines_for_nobody(), {story.position: readied.html_for_nobody(story) for story in edition.stories}
+
+
 def _texts(edition: Edition) -> Iterable[str]:
     publication = edition.publication
     yield from (publication.title, publication.publisher, publication.postal_address, publication.standfirst)
@@ -46,28 +55,20 @@ def _texts(edition: Edition) -> Iterable[str]:
             yield from (story.picture.alt, story.picture.credit, story.picture.url)
 
 
-class _Rendering:
-    """One edition on its way."""
+class _Readied:
+    """One edition with its stories parsed, its lines typeset, and its merge fields hidden."""
 
-    def __init__(self, edition: Edition, design: Design, marks: Marks, texts: list[str]) -> None:
-        self._design = design
+    def __init__(self, edition: Edition, marks: Marks) -> None:
         self._marks = marks
         self._mark = re.compile(re.sub(r"\d+", r"\\d+", marks.hide("[[address]]")), re.IGNORECASE)
         self._language = edition.publication.language
         self._names = edition.fields
-        everything = "\n".join(texts).lower()
-        self._place = "storyplacex"
-        while self._place in everything:
-            self._place += "x"
         self._bodies = {story.position: self._parsed(story) for story in edition.stories}
         self._edition = self._readied(edition)
         self._html = {position: markdown.to_html(body, self._language) for position, body in self._bodies.items()}
         for story in edition.stories:
             if self._mark.search(self._html[story.position]):
                 marks.frame_html(self._html[story.position], where=_called(story))
-
-    def renditions(self) -> dict[RenditionKind, str]:
-        return {RenditionKind.html: self._mail(), RenditionKind.text: self._text(), RenditionKind.page: self._page()}
 
     def _parsed(self, story: StoryView) -> Body:
         hidden = self._marks.hide(seen(story.body), where=_called(story))
@@ -81,37 +82,43 @@ class _Rendering:
 
     def _readied(self, edition: Edition) -> Edition:
         """The edition with its lines of text typeset, and their merge fields hidden."""
-        publication = edition.publication
 
         def line(words: str, where: str) -> str:
             return typeset(self._marks.hide(seen(words), where=where), self._language)
 
-        def story(one: StoryView) -> StoryView:
-            where = _called(one)
-            picture = one.picture and dataclasses.replace(
-                one.picture, alt=line(one.picture.alt, where), credit=line(one.picture.credit, where)
-            )
-            linked = one.link in self._bodies[one.position].links()
-            return dataclasses.replace(
-                one,
-                headline=line(one.headline, where),
-                section=line(one.section, where),
-                author=line(one.author, where),
-                picture=picture,
-                source="" if linked or not one.link else host(one.link),
-            )
+        def sourced(story: StoryView) -> StoryView:
+            linked = story.link in self._bodies[story.position].links()
+            return dataclasses.replace(story, source="" if linked or not story.link else host(story.link))
 
-        return dataclasses.replace(
-            edition,
-            subject=line(edition.subject, "the subject"),
-            preheader=line(edition.preheader, "the preheader"),
-            stories=tuple(map(story, edition.stories)),
-            publication=msgspec.structs.replace(
-                publication,
-                standfirst=line(publication.standfirst, "standfirst in config.toml"),
-                compiled_by=line(publication.compiled_by, "compiled_by in config.toml"),
-            ),
-        )
+        made = _with_lines(edition, line)
+        return dataclasses.replace(made, stories=tuple(map(sourced, made.stories)))
+
+    def lines_for_nobody(self) -> Edition:
+        """The edition, its lines with their fields filled in for nobody."""
+        return _with_lines(self._edition, lambda words, _: plain(self._marks.frame(words), self._names))
+
+    def html_for_nobody(self, story: StoryView) -> str:
+        """A story's HTML with its fields filled in for nobody; links to a reader's own page are only words."""
+        framed = self._marks.frame_html(self._without_own_links(self._html[story.position]), _called(story))
+        return plain_html(framed, self._names, _called(story))
+
+    def _without_own_links(self, html: str) -> str:
+        return re.sub(rf"<a href=\"{self._mark.pattern}[^\"]*\"[^>]*>(.*?)</a>", r"\1", html, flags=re.DOTALL)
+
+
+class _Rendering(_Readied):
+    """One edition on its way to its renditions, in a design."""
+
+    def __init__(self, edition: Edition, design: Design, marks: Marks, texts: list[str]) -> None:
+        super().__init__(edition, marks)
+        self._design = design
+        everything = "\n".join(texts).lower()
+        self._place = "storyplacex"
+        while self._place in everything:
+            self._place += "x"
+
+    def renditions(self) -> dict[RenditionKind, str]:
+        return {RenditionKind.html: self._mail(), RenditionKind.text: self._text(), RenditionKind.page: self._page()}
 
     def _expanded(self, name: str, body: Callable[[StoryView], str], **more: Any) -> Expanded:
         return self._design.expand(
@@ -174,7 +181,7 @@ class _Rendering:
     def _for_page(self, story: StoryView) -> str:
         """A story's HTML with classes where a mail has attributes; links to a reader's own page are only words."""
         html = re.sub(r"(<t[hd]) align=\"(left|right|center)\"", r'\1 class="\2"', self._html[story.position])
-        return re.sub(rf"<a href=\"{self._mark.pattern}[^\"]*\"[^>]*>(.*?)</a>", r"\1", html, flags=re.DOTALL)
+        return self._without_own_links(html)
 
     def _columns(self, words: str) -> int:
         """How many columns a text takes once its fields are filled in, as nearly as can be told."""
@@ -192,6 +199,36 @@ class _Rendering:
                 remedy="Use no filter on it that changes letters.",
             )
         return framed
+
+
+def _with_lines(edition: Edition, line: Callable[[str, str], str]) -> Edition:
+    """The edition with each of its lines of text changed by `line`, which gets it and where it stands."""
+    publication = edition.publication
+
+    def story(one: StoryView) -> StoryView:
+        where = _called(one)
+        picture = one.picture and dataclasses.replace(
+            one.picture, alt=line(one.picture.alt, where), credit=line(one.picture.credit, where)
+        )
+        return dataclasses.replace(
+            one,
+            headline=line(one.headline, where),
+            section=line(one.section, where),
+            author=line(one.author, where),
+            picture=picture,
+        )
+
+    return dataclasses.replace(
+        edition,
+        subject=line(edition.subject, "the subject"),
+        preheader=line(edition.preheader, "the preheader"),
+        stories=tuple(map(story, edition.stories)),
+        publication=msgspec.structs.replace(
+            publication,
+            standfirst=line(publication.standfirst, "standfirst in config.toml"),
+            compiled_by=line(publication.compiled_by, "compiled_by in config.toml"),
+        ),
+    )
 
 
 def _called(story: StoryView) -> str:

@@ -86,18 +86,7 @@ def issue(slug: str, volume: int, number: int) -> Response:
     """An issue's page, to the byte as it was rendered."""
     if slug not in site().folder.config.publications:
         abort(404)
-    with site().folder.reading() as session:
-        content = session.scalar(
-            select(Rendition.content)
-            .join(Issue, Issue.id == Rendition.issue_id)
-            .where(
-                Issue.publication == slug,
-                Issue.volume == volume,
-                Issue.number == number,
-                Issue.state.in_(SHOWN),
-                Rendition.kind == RenditionKind.page,
-            )
-        )
+    content = _rendition(slug, volume, number, RenditionKind.page)
     if content is None:
         abort(404)
     # The page has its style in it, and nothing else may style it.
@@ -105,6 +94,36 @@ def issue(slug: str, volume: int, number: int) -> Response:
     safety.allow("style-src " + " ".join(f"'sha256-{digest}'" for digest in digests))
     safety.public(300)
     return Response(content, mimetype="text/html")
+
+
+@reading.get("/<slug>/<int(max=99999):volume>/<int(max=99999):number>.pdf")
+def paper(slug: str, volume: int, number: int) -> Response:
+    """An issue's PDF, to the byte as it was rendered."""
+    if slug not in site().folder.config.publications:
+        abort(404)
+    content = _rendition(slug, volume, number, RenditionKind.pdf)
+    if content is None:
+        abort(404)
+    safety.public(300)
+    response = Response(content, mimetype="application/pdf")
+    response.headers["Content-Disposition"] = f'inline; filename="{slug}-{volume}.{number}.pdf"'
+    return response
+
+
+def _rendition(slug: str, volume: int, number: int, kind: RenditionKind) -> bytes | None:
+    """What is kept of an issue that anyone may read."""
+    with site().folder.reading() as session:
+        return session.scalar(
+            select(Rendition.content)
+            .join(Issue, Issue.id == Rendition.issue_id)
+            .where(
+                Issue.publication == slug,
+                Issue.volume == volume,
+                Issue.number == number,
+                Issue.state.in_(SHOWN),
+                Rendition.kind == kind,
+            )
+        )
 
 
 @reading.get("/view/<token>")
