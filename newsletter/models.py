@@ -24,6 +24,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.engine import Dialect
@@ -205,6 +206,8 @@ class Issue(Base):
     preheader: Mapped[str] = mapped_column(Text, default="")
     approved_by: Mapped[str] = mapped_column(String(200), default="")
     assembled: Mapped[dt.datetime | None]
+    private: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Read on the web only by who has its link; in no list, feed or search."""
     started: Mapped[dt.datetime | None]
     """When its audience was frozen."""
     finished: Mapped[dt.datetime | None]
@@ -235,9 +238,36 @@ class Rendition(Base):
     __tablename__ = "renditions"
     issue_id: Mapped[int] = mapped_column(ForeignKey("issues.id"), primary_key=True)
     kind: Mapped[RenditionKind] = mapped_column(primary_key=True)
+    revision: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, default=1, server_default="1")
+    """1, as it was sent; from 2 what is read on the web and on paper since a correction. A mail has no other than 1."""
     content: Mapped[bytes]
     sha256: Mapped[str] = mapped_column(String(64))
     made: Mapped[dt.datetime]
+
+
+class Correction(Base):
+    """What was wrong in an issue that readers have had, and is put right: said with its date, never silently."""
+
+    __tablename__ = "corrections"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    issue_id: Mapped[int] = mapped_column(ForeignKey("issues.id"), index=True)
+    position: Mapped[int | None]
+    """The story's; None where it is about the issue as a whole."""
+    revision: Mapped[int]
+    """Of the page, the PDF and the feed entry: the first that has it."""
+    made: Mapped[dt.datetime]
+    date: Mapped[dt.date]
+    """The day in the publication's zone, as readers see it."""
+    by: Mapped[str] = mapped_column(String(200), default="")
+    words: Mapped[str] = mapped_column(Text)
+    """What readers are told: what was wrong, what is right."""
+    headline: Mapped[str | None] = mapped_column(Text)
+    body: Mapped[str | None] = mapped_column(Text)
+    """The story's headline and text from then on; None where they stay."""
+    announced: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether the next issue carries a note of it."""
+    told_in: Mapped[int | None] = mapped_column(ForeignKey("issues.id"))
+    """The issue that carries it."""
 
 
 class List(Base):

@@ -107,6 +107,8 @@ class RenditionKind(enum.Enum):
     """The web page of the issue."""
     pdf = "pdf"
     """The issue on paper: a tagged PDF, for nobody in particular."""
+    entry = "entry"
+    """The HTML of the issue's entry in feeds, for nobody in particular."""
 
 
 class ConsentTo(enum.Enum):

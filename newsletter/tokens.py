@@ -75,6 +75,22 @@ class Keys:
                 return int.from_bytes(what, "big")
         return None
 
+    def issue(self, issue: int) -> str:
+        """A token for the page of a private issue: 26 hexadecimal digits or more. It is no reader's token."""
+        what = issue.to_bytes((issue.bit_length() + 7) // 8, "big")
+        return (blake2b(what, key=self.token[0], digest_size=_MAC, person=b"issue").digest() + what).hex()
+
+    def read_issue(self, token: str) -> int | None:
+        """The issue of a token, or None where it isn't one of ours."""
+        raw = _raw(token)
+        if raw is None or not 1 <= len(raw) - _MAC <= 8:
+            return None
+        mac, what = raw[:_MAC], raw[_MAC:]
+        for key in self.token:
+            if hmac.compare_digest(mac, blake2b(what, key=key, digest_size=_MAC, person=b"issue").digest()):
+                return int.from_bytes(what, "big")
+        return None
+
     def mark(self, issue: int, mark: bytes) -> str:
         """A token for the measured links of one message, by a `mark` of 8 octets that leads to nobody.
 

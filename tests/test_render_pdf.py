@@ -916,7 +916,7 @@ def test_an_issue_that_has_gone_has_its_pdf_on_the_web_and_another_has_not(lite_
     with lite_folder.session() as session:
         issue = assembled(session, lite_folder)
         assert dispatch.render(session, lite_folder, issue, NOW)
-        content = session.get_one(Rendition, (issue.id, RenditionKind.pdf)).content
+        content = session.get_one(Rendition, (issue.id, RenditionKind.pdf, 1)).content
     browser = web.make(lite_folder, lambda: NOW).test_client()
     assert browser.get("/digest/2/21.pdf").status_code == 404
     with lite_folder.session() as session:

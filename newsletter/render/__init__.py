@@ -27,6 +27,7 @@ from newsletter.models import Issue, Rendition
 from newsletter.render.edition import Edition, PdfView, PictureView, StoryView, edition
 from newsletter.render.rendering import render
 from newsletter.states import RenditionKind
+from newsletter.tokens import keys
 
 __all__ = ["Edition", "PdfView", "PictureView", "StoryView", "edition", "render", "render_issue"]
 
@@ -51,7 +52,7 @@ def render_issue(
     missing = [kind for kind in RenditionKind if kind not in kept and (on_paper or kind is not RenditionKind.pdf)]
     if not missing:
         return kept
-    this = edition(folder, slug, publication, issue)
+    this = edition(folder, slug, publication, issue, keys(session, now))
     made: dict[RenditionKind, bytes] = {}
     if on_paper:
         from newsletter.render import pdf

@@ -18,6 +18,7 @@ from newsletter.errors import IssueMistake
 from newsletter.folder import Folder
 from newsletter.models import Issue, Story
 from newsletter.render.links import absolute
+from newsletter.tokens import Keys
 
 MAIL, COLUMN = 640, 560
 """CSS pixels: the width of a mail, and that of its text."""
@@ -97,6 +98,8 @@ class Edition:
     """The names of all merge fields that there are."""
     pdf: PdfView | None = None
     """None where there is none to point to."""
+    key: str = ""
+    """What opens the page of a private issue; empty: anyone may read it."""
 
     @property
     def label(self) -> str:
@@ -121,7 +124,7 @@ class Edition:
     @property
     def url(self) -> str:
         """The issue's page on the web."""
-        return f"{self.base_url}/{self.slug}/{self.volume}/{self.number}"
+        return page_url(self.base_url, self.slug, self.volume, self.number, self.key)
 
     @property
     def pdf_url(self) -> str:
@@ -156,12 +159,21 @@ class Edition:
         return address if address.casefold().startswith(publisher.casefold()) else f"{publisher}, {address}"
 
 
-def edition(folder: Folder, slug: str, publication: Publication, issue: Issue) -> Edition:
-    """An assembled issue as its templates see it. IssueMistake where it has no number yet."""
+def page_url(base_url: str, slug: str, volume: int, number: int, key: str = "") -> str:
+    """Where the page of an issue is; with its key, where it is private."""
+    return f"{base_url}/{slug}/private/{key}" if key else f"{base_url}/{slug}/{volume}/{number}"
+
+
+def edition(folder: Folder, slug: str, publication: Publication, issue: Issue, secret: Keys | None = None) -> Edition:
+    """An assembled issue as its templates see it. IssueMistake where it has no number yet.
+
+    `secret` are the database's; a private issue's address is made with them.
+    """
     if issue.volume is None or issue.number is None or issue.date is None:
         raise IssueMistake("an issue is rendered once it has its number", remedy="Assemble it first.")
     base_url = absolute(folder.config.base_url) or folder.config.base_url
-    page = f"{base_url}/{slug}/{issue.volume}/{issue.number}"
+    key = secret.issue(issue.id) if issue.private and secret else ""
+    page = page_url(base_url, slug, issue.volume, issue.number, key)
     stories = sorted(issue.stories, key=lambda story: story.position)
     lead = next((story for story in stories if story.picture), None)
     names = anchors([(story.position, story.headline) for story in stories])
@@ -190,6 +202,7 @@ def edition(folder: Folder, slug: str, publication: Publication, issue: Issue) -
             for story, name in zip(stories, names, strict=True)
         ),
         fields=fields.known(folder.config.attributes),
+        key=key,
     )
 
 

@@ -16,6 +16,7 @@ from newsletter.errors import Mistake, TemplateMistake
 from newsletter.fields import Marks
 from newsletter.render import inline, markdown, mjml, templates, text
 from newsletter.render.edition import Edition, StoryView, seen
+from newsletter.render.entry import entry
 from newsletter.render.links import host
 from newsletter.render.markdown import Body
 from newsletter.render.mjml_check import Wrong, wrongs
@@ -118,7 +119,12 @@ class _Rendering(_Readied):
             self._place += "x"
 
     def renditions(self) -> dict[RenditionKind, str]:
-        return {RenditionKind.html: self._mail(), RenditionKind.text: self._text(), RenditionKind.page: self._page()}
+        return {
+            RenditionKind.html: self._mail(),
+            RenditionKind.text: self._text(),
+            RenditionKind.page: self._page(),
+            RenditionKind.entry: self._entry(),
+        }
 
     def _expanded(self, name: str, body: Callable[[StoryView], str], **more: Any) -> Expanded:
         return self._design.expand(
@@ -177,6 +183,10 @@ class _Rendering(_Readied):
         expanded = self._expanded("page.html", lambda story: Markup(self._for_page(story)))  # noqa: S704
         framed = self._whole(self._marks.frame_html(expanded.text, path), path)
         return plain_html(framed, self._names, path)
+
+    def _entry(self) -> str:
+        texts = {story.position: self.html_for_nobody(story) for story in self._edition.stories}
+        return entry(self.lines_for_nobody(), texts)
 
     def _for_page(self, story: StoryView) -> str:
         """A story's HTML with classes where a mail has attributes; links to a reader's own page are only words."""

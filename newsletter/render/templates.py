@@ -26,6 +26,9 @@ LARGEST = 2_000_000
 MOST_TURNS = 1_000_000
 """Turns that all of a rendering's range() loops may make together."""
 
+SHARED = "shared"
+"""The folder beside the designs whose files all of them may include, as "shared/NAME"."""
+
 _FAULTS = (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, RecursionError)
 _TEMPLATES = (".mjml", ".html", ".txt")
 _LINE = re.compile("\x0e([^\t\x0f]*)\t(\\d+)\x0f")
@@ -43,6 +46,11 @@ class Place:
         return TemplateMistake(what, where=self.file, line=self.line, column=self.column, remedy=remedy)
 
 
+def _path(folder: Path, name: str) -> Path:
+    """The file of a template, by its name, in a design's folder or beside it."""
+    return (folder.parent if name.startswith(f"{SHARED}/") else folder) / name
+
+
 @dataclass(frozen=True, slots=True)
 class Expanded:
     """A rendered template that can tell which line of whose file a piece of it comes from."""
@@ -53,13 +61,14 @@ class Expanded:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The files of a design, as their author wrote them."""
+    """The files of a design, as their author wrote them, and those that all designs share."""
 
     folder: Path
     texts: Mapping[str, str]
+    """By their names from the design's folder on; the shared ones begin with "shared/"."""
 
     def path(self, name: str) -> Path:
-        return self.folder / name
+        return _path(self.folder, name)
 
     def text(self, name: str) -> str:
         """One file. TemplateMistake where it is missing."""
@@ -73,7 +82,10 @@ class Sources:
 
 
 def read(templates: Path, design: str) -> Sources:
-    """The files of a design: templates/DESIGN/ with its folders. TemplateMistake where they can't be read."""
+    """The files of a design, templates/DESIGN/ with its folders, and of templates/shared/.
+
+    TemplateMistake where they can't be read.
+    """
     folder = templates / design
     if not folder.is_dir():
         there = sorted(path.parent.name for path in templates.glob("*/issue.mjml"))
@@ -83,12 +95,14 @@ def read(templates: Path, design: str) -> Sources:
             remedy=f"There is {', '.join(there)}." if there else "newsletter init copies one here.",
         )
     texts: dict[str, str] = {}
-    for path in sorted(folder.rglob("*")):
+    shared = templates / SHARED
+    for path in (*sorted(folder.rglob("*")), *sorted(shared.rglob("*"))):
         if path.suffix not in (*_TEMPLATES, ".css") or not path.is_file():
             continue
         try:
             raw = path.read_bytes()
-            texts[path.relative_to(folder).as_posix()] = raw.decode("utf-8-sig").replace("\r\n", "\n")
+            name = path.relative_to(templates if path.is_relative_to(shared) else folder).as_posix()
+            texts[name] = raw.decode("utf-8-sig").replace("\r\n", "\n")
         except OSError as error:
             raise TemplateMistake(f"it can't be read: {error.strerror}", where=path) from None
         except UnicodeDecodeError as error:
@@ -175,7 +189,8 @@ class Design:
             place, begun = Place(self.sources.path(found[1]), int(found[2])), at
         between = text[begun:offset]
         line = (place.line or 1) + between.count("\n")
-        source = (*self.sources.texts.get(place.file.relative_to(self.sources.folder).as_posix(), "").split("\n"), "")
+        files = {self.sources.path(each): text for each, text in self.sources.texts.items()}
+        source = (*files.get(place.file, "").split("\n"), "")
         piece = re.match(r"<?[^\s<>=]*", text[offset:])
         words = piece[0] if piece else ""
         row = source[min(line, len(source)) - 1]
@@ -235,7 +250,7 @@ class _Loader(BaseLoader):
         del environment
         if template not in self._texts:
             raise TemplateNotFound(template)
-        return self._texts[template], str(self._folder / template), lambda: True
+        return self._texts[template], str(_path(self._folder, template)), lambda: True
 
 
 class _Lines(Extension):
