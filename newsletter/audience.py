@@ -11,7 +11,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Exists, Select, case, exists, false, func, insert, literal, select, text, true
+from sqlalchemy import (
+    ColumnElement,
+    Exists,
+    Select,
+    and_,
+    case,
+    exists,
+    false,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+    true,
+)
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import visitors
 
@@ -171,8 +185,9 @@ def _adds_up(session: Session, whom: _Whom, chosen: tuple[int, int] | None = Non
             Suppression.reason,
             (free & paused).label("paused"),
             (free & ~paused).label("allowed"),
-            # Asked last, since it is what takes its time: of nobody who is left out already.
-            case((free & ~paused, within), else_=false()).label("reached"),
+            # The segment is what takes its time: it is asked last, of nobody who is left out already; and in a WHEN,
+            # since of an AND that is a value SQLite works out both sides.
+            case((and_(free, ~paused, within), true()), else_=false()).label("reached"),
         )
         .select_from(Subscription)
         .join(Subscriber, Subscriber.id == Subscription.subscriber_id)
