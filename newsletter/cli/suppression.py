@@ -12,7 +12,16 @@ import click
 from rich.text import Text
 
 from newsletter.cli.common import at_option, console, here, json_option, plural, print_json, state, table
-from newsletter.cli.subscriber_import import RefusedRows, progress_of
+from newsletter.cli.row_files import (
+    RefusedRows,
+    file_argument,
+    file_options,
+    named,
+    print_end,
+    print_file,
+    print_outcomes,
+    progress_of,
+)
 
 if TYPE_CHECKING:
     from newsletter.models import Suppression
@@ -183,22 +192,12 @@ def remove(address: str, why: str, now: dt.datetime) -> None:
 
 
 @suppression.command("import")
-@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@file_argument
 @click.option(
     "--reason", type=click.Choice(ALL), help="For rows that don't say.  [default: by the file's name, or request]"
 )
 @click.option("--why", help="Kept with rows that don't say.  [default: import FILE]")
-@click.option("--dry-run", is_flag=True, help="Do all of it, report, and undo it.")
-@click.option(
-    "--refused",
-    "refused_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Where refused rows go.  [default: NAME-refused.csv here]",
-)
-@click.option("--encoding", metavar="NAME", help="Where it is not found rightly, such as cp932.")
-@json_option
-@at_option
+@file_options
 def import_(
     file: Path,
     reason: str | None,
@@ -225,8 +224,7 @@ def import_(
     from newsletter.suppression_files import import_suppressions
 
     folder = here()
-    source = None if str(file) == "-" else file
-    name = source.name if source else "standard input"
+    source, name = named(file)
     with RefusedRows(source, refused_path) as refused, opened(source, score, encoding) as rows:
         with progress_of(rows.size, name) as progress, folder.session() as session:
             report = import_suppressions(
@@ -269,25 +267,13 @@ def _plain_report(report: Report, path: Path | None, dry_run: bool) -> dict[str,
 
 
 def _print_report(report: Report, path: Path | None, name: str, dry_run: bool) -> None:
-    from newsletter.spreadsheets import SEPARATORS
     from newsletter.suppression_files import Outcome
 
     out = console()
-    codec = {"utf-8-sig": "UTF-8"}.get(report.encoding, report.encoding.upper())
-    out.print(f"{name}: {plural(report.rows, 'row')}, {codec}, separated by {SEPARATORS[report.separator]}")
-    out.print()
-    told = table("Rows>", "", "")
-    for outcome in Outcome:
-        if count := report.outcomes[outcome]:
-            told.add_row(f"{count:,}", Text(outcome.value, "red" if outcome is Outcome.refused else ""), "")
-            details = {
-                Outcome.added: {each.value: n for each, n in report.added.items()},
-                Outcome.refused: report.refused,
-            }
-            for reason, number in sorted(details.get(outcome, {}).items(), key=lambda each: -each[1])[:12]:
-                told.add_row("", Text(f"{number:,}  {reason}", "bright_black"), "")
-    out.print(told)
-    out.print()
+    print_file(out, report, name)
+    added = {each.value: number for each, number in report.added.items()}
+    details = {Outcome.added: added, Outcome.refused: report.refused}
+    print_outcomes(out, report.outcomes, Outcome.refused, details, Outcome)
     if report.assumed:
         out.print(f"{plural(report.assumed, 'row')} didn't say why; another reason can be given with --reason.")
     if report.undated:
@@ -302,9 +288,7 @@ def _print_report(report: Report, path: Path | None, name: str, dry_run: bool) -
         )
     if report.skipped:
         out.print(f"{plural(report.skipped, *MANY)} that still waited called off.")
-    if path:
-        out.print(Text.assemble("Refused rows, with line and reason: ", (str(path), "blue")))
-    out.print("Dry run: all of it was undone." if dry_run else "Done.")
+    print_end(out, path, dry_run)
 
 
 @suppression.command()
