@@ -1,34 +1,29 @@
-"""People with an address: found, added, listed; let go, and erased.
+"""People with an address: found, added, listed, and let go.
 
 Whoever left a list comes back only by their own doing: neither `add` here nor an import brings them.
 """
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Engine, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, exists, func, or_, select
 from sqlalchemy.orm import Session
 
-from newsletter import consents, suppressions, visits
+from newsletter import consents, suppressions
 from newsletter.addresses import checked
 from newsletter.config import Config
 from newsletter.errors import SubscriberMistake
 from newsletter.lists import named
 from newsletter.models import (
-    Attempt,
-    BounceScore,
     Delivery,
     Event,
     Issue,
     List,
-    Notice,
-    Return,
     Subscriber,
     Subscription,
     Suppression,
@@ -282,95 +277,6 @@ def call_off(session: Session, config: Config, subscribers: Sequence[int], now: 
     return skipped
 
 
-def erase(session: Session, subscriber: Subscriber, now: dt.datetime, before: Sequence[str] = ()) -> Gone:
-    """Everything about a person is erased, as the law and they may ask. What is left says nothing of them.
-
-    Left are an empty row, so that the ledger of deliveries adds up, and a fingerprint among the suppressions,
-    so that no import brings them back. Replies of mail servers that quote them become "(erased)". Backups and
-    files exported earlier are out of reach. Returned messages that were kept as files are the caller's to take away
-    first (bounces.keeping.forget): nobody knows afterwards whose they are. The same goes for addresses that they had
-    `before`, except where one is another subscriber's now.
-    """
-    if subscriber.address is None or subscriber.address_key is None:
-        raise SubscriberMistake(f"subscriber {subscriber.id} was erased already")
-    if session.get_bind().dialect.name == "sqlite":
-        # What is overwritten is overwritten in the file too, not only let go of.
-        session.connection().exec_driver_sql("PRAGMA secure_delete = ON")
-    lists = [standing.list for standing in standings(session, subscriber)]
-    skipped = suppressions.skip_waiting(session, [subscriber.id], "erased", now)
-    known = {subscriber.fingerprint: str(subscriber.address_key)}
-    known |= {keys(session, now).print_of(each.key): each.key for each in map(checked, before)}
-    others = select(Subscriber.fingerprint).where(Subscriber.id != subscriber.id, Subscriber.fingerprint.in_(known))
-    given_away = re.compile(_forms(str(subscriber.address), *known.values(), *before), re.IGNORECASE)
-    for other in session.scalars(others).all():
-        known.pop(other)
-    _erase_quotes(session, subscriber, given_away, known)
-    session.execute(delete(Subscription).where(Subscription.subscriber_id == subscriber.id))
-    session.execute(delete(Event).where(Event.fingerprint.in_(known)))
-    session.execute(delete(Suppression).where(Suppression.fingerprint.in_(known)))
-    session.execute(delete(BounceScore).where(BounceScore.fingerprint.in_(known)))
-    visits.forget(session, subscriber.id)
-    reason = SuppressionReason.erasure
-    suppressions.put(
-        session, [{"fingerprint": each, "address": None, "reason": reason, "since": now, "why": ""} for each in known]
-    )
-    subscriber.address = subscriber.address_key = None
-    subscriber.name = subscriber.language = ""
-    subscriber.attributes = {}
-    subscriber.measured = subscriber.paused_until = None
-    subscriber.erased = now
-    session.flush()
-    return Gone(tuple(lists), skipped)
-
-
-def _forms(*addresses: str) -> str:
-    """A pattern of what gives a person away: their addresses, and the local part of each as a word."""
-    local = [re.escape(address.rpartition("@")[0]) for address in addresses]
-    return "|".join([*map(re.escape, addresses), *(rf"(?<!\w){word}(?!\w)" for word in local)])
-
-
-def _erase_quotes(
-    session: Session, subscriber: Subscriber, given_away: re.Pattern[str], known: Mapping[str, str]
-) -> None:
-    """`known` are their addresses, as keys, by fingerprint."""
-    issues = select(Issue.id)
-    theirs: list[Delivery | Attempt] = [
-        *session.scalars(
-            select(Delivery).where(Delivery.issue_id.in_(issues), Delivery.subscriber_id == subscriber.id)
-        ),
-        *session.scalars(select(Attempt).where(Attempt.issue_id.in_(issues), Attempt.subscriber_id == subscriber.id)),
-    ]
-    for row in theirs:
-        if row.reply and given_away.search(row.reply):
-            row.reply = "(erased)"
-    # What came back about them; and what names them in a line about someone else, or about nobody that we know.
-    session.execute(
-        update(Return)
-        .where(
-            or_(
-                Return.subscriber_id == subscriber.id,
-                Return.fingerprint.in_(known),
-                *(func.lower(Return.words).contains(key, autoescape=True) for key in known.values()),
-            )
-        )
-        .values(words="(erased)", fingerprint="")
-        .execution_options(synchronize_session=False)
-    )
-    # Words to the editors name no one but in a list of what is uncertain; only whole addresses count here.
-    for notice in session.scalars(
-        select(Notice).where(
-            or_(
-                *(func.lower(Notice.body).contains(key, autoescape=True) for key in known.values()),
-                *(func.lower(Notice.why).contains(key, autoescape=True) for key in known.values()),
-            )
-        )
-    ):
-        notice.body, notice.why = (
-            re.sub("|".join(map(re.escape, known.values())), "(erased)", text, flags=re.IGNORECASE)
-            for text in (notice.body, notice.why)
-        )
-
-
 def standings(session: Session, subscriber: Subscriber) -> tuple[Standing, ...]:
     """How a subscriber stands with each list they have ever been on."""
     return tuple(
@@ -445,14 +351,3 @@ def listing(
         query = query.where(or_(*(field.icontains(search, autoescape=True) for field in fields)))
     for row in session.execute(query.execution_options(yield_per=1000)):
         yield Listed(*row)
-
-
-def scrub(engine: Engine) -> None:
-    """Writes what was erased over in the files of the database too, as far as we reach them; after the commit.
-
-    PostgreSQL does so by itself, by and by (autovacuum).
-    """
-    if engine.dialect.name == "sqlite":
-        # Past SQLAlchemy, which would begin a transaction, and a checkpoint can't be made in one.
-        with contextlib.closing(engine.raw_connection()) as connection:
-            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")

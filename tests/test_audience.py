@@ -19,7 +19,7 @@ from test_decisions import DEFERRED, LATER, UNCERTAIN, decide, sent  # noqa: F40
 from test_sender import READERS, issue, send, states  # noqa: F401 - issue is a fixture
 from test_suppressions import sending, waiting
 
-from newsletter import audience, decisions, pausing, subscribers, suppressions
+from newsletter import audience, decisions, erasure, pausing, subscribers, suppressions
 from newsletter.audience import Audience
 from newsletter.cli import newsletter
 from newsletter.errors import SubscriberMistake
@@ -211,7 +211,7 @@ def test_a_pause_ends_on_a_day_ahead_and_within_a_year(
 
 def test_nobody_pauses_for_somebody_who_was_erased(scratch: Session, subscribe: Callable[..., Subscriber]) -> None:
     jane = subscribe(scratch, "jane@example.org")
-    subscribers.erase(scratch, jane, NOW)
+    erasure.clear(scratch, jane, NOW)
     with pytest.raises(SubscriberMistake, match="was erased"):
         pausing.pause(scratch, jane, dt.date(2024, 5, 1), NOW)
     assert jane.paused_until is None
@@ -220,7 +220,7 @@ def test_nobody_pauses_for_somebody_who_was_erased(scratch: Session, subscribe: 
 def test_erasing_forgets_a_pause_too(scratch: Session, subscribe: Callable[..., Subscriber]) -> None:
     jane = subscribe(scratch, "jane@example.org")
     pausing.pause(scratch, jane, dt.date(2024, 5, 1), NOW)
-    subscribers.erase(scratch, jane, NOW)
+    erasure.clear(scratch, jane, NOW)
     assert jane.paused_until is None
 
 

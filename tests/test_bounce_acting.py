@@ -29,7 +29,7 @@ from hypothesis import strategies as st
 from mailserver import being_sent, ledger
 from sqlalchemy import select, update
 
-from newsletter import subscribers, suppressions
+from newsletter import erasure, subscribers, suppressions
 from newsletter.bounces import acting, counting, keeping, refusals
 from newsletter.bounces.acting import Report
 from newsletter.bounces.addressed import OurAddresses, token_of
@@ -456,7 +456,7 @@ def test_an_erased_person_leaves_nothing_among_what_came_back(folder: Folder, is
     with folder.session() as session:
         person = subscribers.find(session, ANN)
         assert keeping.forget(session, folder, person) == 2
-        subscribers.erase(session, person, LATER)
+        erasure.clear(session, person, LATER)
     assert [path.read_bytes().split()[-1] for path in keeping.place(folder).iterdir()] == [b"cat@example.org"]
     rows = returns(folder)
     assert [row.words for row in rows] == ["(erased)", "(erased)", "(erased)", "(erased)", "cat"]
@@ -469,7 +469,7 @@ def test_an_erased_person_leaves_nothing_among_what_came_back(folder: Folder, is
 def test_nothing_happens_to_an_erased_person_when_their_copy_bounces(folder: Folder, issue: int) -> None:
     mine = token(folder, issue, ANN)
     with folder.session() as session:
-        subscribers.erase(session, subscribers.find(session, ANN), NOW)
+        erasure.clear(session, subscribers.find(session, ANN), NOW)
     assert say(folder, "d1", token=mine, **HARD).done == "nothing to do: nobody has the address any more"
     assert say(folder, "d2", token=mine, kind=ReturnKind.unsubscribe).done == "nothing to do: they were erased"
 

@@ -19,7 +19,7 @@ from mailserver import MailServer
 from sqlalchemy import select, update
 from test_sender import READERS, issue, send, states  # noqa: F401 - issue is a fixture
 
-from newsletter import subscribers
+from newsletter import erasure, subscribers
 from newsletter.cli import newsletter
 from newsletter.cli.new_file import new_file
 from newsletter.errors import DeliveryMistake, IssueMistake, Mistake, SubscriberMistake
@@ -343,7 +343,7 @@ def test_sending_again_leaves_out_by_name_who_is_gone(sent: Folder) -> None:
 def test_an_erased_readers_uncertain_delivery_is_named_by_its_number(sent: Folder) -> None:
     with sent.session() as session:
         person = subscribers.find(session, "reader02@example.org")
-        subscribers.erase(session, person, NOW)
+        erasure.clear(session, person, NOW)
     assert f"? subscriber {person.id}, erased" in said(sent, "resolve", "2.21")
     assert "1 delivery of" in said(sent, "resolve", "2.21", str(person.id), "--sent", "--yes")
 

@@ -14,7 +14,7 @@ from mailserver import MailServer
 from sqlalchemy import Engine, select, update
 from test_sender import READERS, issue, issue_state, send, states  # noqa: F401 - issue is a fixture
 
-from newsletter import audience, decisions, deliveries, delivery_log, subscribers, suppressions
+from newsletter import audience, decisions, deliveries, delivery_log, erasure, subscribers, suppressions
 from newsletter.decisions import Decided, Place
 from newsletter.delivery_log import Which
 from newsletter.errors import DeliveryMistake
@@ -167,7 +167,7 @@ def test_whoever_left_or_is_suppressed_or_erased_is_not_tried_again(sent: Any) -
             )
             left, gone, reported = (subscribers.find(session, f"{READERS[n]}@example.org") for n in (4, 5, 6))
             subscribers.unsubscribe(session, folder.config, left, None, NOW, "asked")
-            subscribers.erase(session, gone, NOW)
+            erasure.clear(session, gone, NOW)
             suppressions.add(session, str(reported.address), SuppressionReason.complaint, "", NOW)
         decided = decide(folder, decisions.retry)
         assert decided.done == 4
@@ -430,7 +430,7 @@ def test_whoever_is_gone_is_skipped_rather_than_sent_to_again(sent: Any, how: st
             elif how == "suppressed":
                 suppressions.add(session, str(person.address), SuppressionReason.bounce, "", NOW)
             else:
-                subscribers.erase(session, person, NOW)
+                erasure.clear(session, person, NOW)
         decided = decide(folder, decisions.send_again)
         why = {"left": "unsubscribed", "suppressed": "suppressed: bounce", "erased": "erased"}[how]
         assert decided.done == 0

@@ -15,7 +15,7 @@ from mailserver import MailServer
 from sqlalchemy import select, update
 from test_sender import READERS, issue, send  # noqa: F401 - issue is a fixture
 
-from newsletter import delivery_log, subscribers, suppressions
+from newsletter import delivery_log, erasure, subscribers, suppressions
 from newsletter.delivery_log import Entry, Line, Which
 from newsletter.errors import DeliveryMistake, SubscriberMistake
 from newsletter.folder import Folder
@@ -196,7 +196,7 @@ def test_the_whole_log_has_each_attempt_before_how_the_delivery_stands(folder_se
 
 def test_the_log_of_an_erased_reader_stays_without_their_address(folder_sent: Folder) -> None:
     with folder_sent.session() as session:
-        subscribers.erase(session, subscribers.find(session, "reader03@example.org"), NOW)
+        erasure.clear(session, subscribers.find(session, "reader03@example.org"), NOW)
     gone = [entry for entry in entries(folder_sent) if entry.address is None]
     assert [entry.state.value for entry in gone] == ["deferred", "sent"]
     (line,) = [line for line in lines(folder_sent) if line.address is None]

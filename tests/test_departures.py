@@ -14,7 +14,7 @@ from mailserver import MailServer, Steps, being_sent, ledger, relay, through
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from newsletter import config, departures, subscribers, suppressions
+from newsletter import config, departures, erasure, subscribers, suppressions
 from newsletter.config import Config
 from newsletter.departures import Leaving
 from newsletter.folder import Folder
@@ -92,7 +92,7 @@ def test_those_who_arent_there_are_passed_over(folder: Folder, subscribe: Callab
     with folder.session() as session:
         kei = subscribe(session, "kei@example.org")
         gone = subscribe(session, "gone@example.org")
-        subscribers.erase(session, gone, NOW)
+        erasure.clear(session, gone, NOW)
         wanted = [Leaving(0, 999), Leaving(999, kei.id), Leaving(0, gone.id)]
         departures.leave_many(session, folder.config, wanted, LeftBy.one_click, NOW)
         assert states(session) == {("kei@example.org", "alliance-digest"): (SubscriptionState.active, "")}

@@ -145,7 +145,7 @@ def test_nothing_of_them_is_left_in_any_byte_of_the_folder(tmp_path: Path, subsc
         session.get_one(Subscriber, number).name = "Second Quuxley"
     with folder.session() as session:
         erasure.erase(session, folder, session.get_one(Subscriber, number), LeftBy.preferences, LATER)
-    subscribers.scrub(engine)
+    erasure.scrub(engine)
     for path in (path for path in tmp_path.rglob("*") if path.is_file()):
         assert MARK.encode() not in path.read_bytes().lower(), path
         assert b"203.0.113" not in path.read_bytes(), path

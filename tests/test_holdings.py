@@ -25,6 +25,7 @@ NOBODY = {
     "alembic_version": "of the tables themselves",
     "allowances": "rates of relays and of recipients' domains",
     "batches": "stretches of an issue's ledger, by number",
+    "corrections": "what was wrong in an issue, in the editors' words",
     "drafts": "stories",
     "ignored": "counts of scanners' visits",
     "issues": "issues",

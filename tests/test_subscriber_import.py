@@ -20,7 +20,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from test_suppressions import LATER, sending, states, waiting
 
-from newsletter import subscribers, suppressions
+from newsletter import erasure, subscribers, suppressions
 from newsletter.cli import newsletter
 from newsletter.errors import ImportMistake, ListMistake
 from newsletter.folder import Folder
@@ -215,7 +215,7 @@ def test_a_reader_who_left_is_not_brought_back_by_an_import(folder: Folder, subs
         elif how == "suppressed":
             suppressions.add(session, "amber@example.org", SuppressionReason.complaint, "", NOW)
         else:
-            subscribers.erase(session, amber, NOW)
+            erasure.clear(session, amber, NOW)
         for content, state, update in product(
             STILL_THERE, (SubscriptionState.active, SubscriptionState.pending), (False, True)
         ):

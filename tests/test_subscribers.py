@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from test_suppressions import LATER, sending, states, waiting
 
-from newsletter import subscribers, suppressions
+from newsletter import erasure, subscribers, suppressions
 from newsletter.cli import newsletter
 from newsletter.errors import ListMistake, SubscriberMistake
 from newsletter.folder import Folder
@@ -221,7 +221,7 @@ def test_who_is_erased_leaves_no_trace_but_a_fingerprint(
     number, fingerprint = jane.id, jane.fingerprint
     assert "jane.doe" in everything(session)
 
-    assert subscribers.erase(session, jane, LATER).lists == DIGEST
+    assert erasure.clear(session, jane, LATER).lists == DIGEST
     left = everything(session)
     assert all(word not in left for word in ("jane", "quux", "kyoto"))
     assert session.get_one(Subscriber, number).erased == LATER
@@ -230,18 +230,18 @@ def test_who_is_erased_leaves_no_trace_but_a_fingerprint(
     assert barred
     assert (barred.reason, barred.address) == (SuppressionReason.erasure, None)
     with pytest.raises(SubscriberMistake, match="erased"):
-        subscribers.erase(session, session.get_one(Subscriber, number), LATER)
+        erasure.clear(session, session.get_one(Subscriber, number), LATER)
 
 
 def test_who_is_erased_gets_no_copy_that_still_waits(session: Session, subscribe: Subscribe) -> None:
     jane = subscribe(session, "jane@example.org")
     waiting(session, sending(session), jane)
-    assert subscribers.erase(session, jane, LATER).skipped == 1
+    assert erasure.clear(session, jane, LATER).skipped == 1
     assert states(session) == [("skipped", "erased")]
 
 
 def test_the_erased_cannot_be_added(session: Session, folder: Folder, subscribe: Subscribe) -> None:
-    subscribers.erase(session, subscribe(session, "jane@example.org"), LATER)
+    erasure.clear(session, subscribe(session, "jane@example.org"), LATER)
     with pytest.raises(SubscriberMistake, match="erasure"):
         add(session, folder, "jane@example.org")
 
@@ -252,8 +252,8 @@ def test_erasing_reaches_the_file_of_the_database_too(lite_folder: Folder, subsc
             subscribe(session, f"reader{number}@example.org")
         subscribe(session, "unmistakable@example.org", name="Quuxington")
     with lite_folder.session() as session:
-        subscribers.erase(session, subscribers.find(session, "unmistakable@example.org"), LATER)
-    subscribers.scrub(lite_folder.engine)
+        erasure.clear(session, subscribers.find(session, "unmistakable@example.org"), LATER)
+    erasure.scrub(lite_folder.engine)
     for file in lite_folder.path.glob("newsletter.db*"):
         assert b"nmistakable" not in file.read_bytes(), file
         assert b"Quuxington" not in file.read_bytes(), file

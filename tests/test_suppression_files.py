@@ -17,7 +17,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 from test_suppressions import LATER, sending, states, waiting
 
-from newsletter import subscribers, suppressions
+from newsletter import erasure, subscribers, suppressions
 from newsletter.cli import newsletter
 from newsletter.errors import ImportMistake
 from newsletter.folder import Folder
@@ -273,7 +273,7 @@ def test_an_export_taken_in_again_gives_the_same(
     scratch: Session, subscribe: Callable[..., Subscriber], take: Any
 ) -> None:
     suppressions.add(scratch, "jane@example.org", BOUNCE, '=HYPERLINK("x"), she "said"', NOW)
-    subscribers.erase(scratch, subscribe(scratch, "joe@example.org"), NOW)
+    erasure.clear(scratch, subscribe(scratch, "joe@example.org"), NOW)
     before = [(row.fingerprint, row.address, row.reason, row.since, row.why) for row in suppressions.listing(scratch)]
     text = exported(scratch)
     assert "joe" not in text
@@ -290,7 +290,7 @@ def test_an_export_taken_in_again_gives_the_same(
 def test_a_fingerprint_of_another_database_is_refused_and_says_why(
     scratch: Session, subscribe: Callable[..., Subscriber], take: Any
 ) -> None:
-    subscribers.erase(scratch, subscribe(scratch, "joe@example.org"), NOW)
+    erasure.clear(scratch, subscribe(scratch, "joe@example.org"), NOW)
     text = exported(scratch)
     scratch.execute(delete(Suppression))
     scratch.execute(delete(Key).where(Key.purpose == "fingerprint"))
@@ -311,7 +311,7 @@ def test_who_was_erased_elsewhere_leaves_no_address_here_and_it_is_said_whose_da
     subscribe(scratch, "jane@example.org")
     subscribe(scratch, "joe@example.org")
     suppressions.add(scratch, "joe@example.org", BOUNCE, "", NOW)
-    subscribers.erase(scratch, subscribe(scratch, "kim@example.org"), NOW)
+    erasure.clear(scratch, subscribe(scratch, "kim@example.org"), NOW)
     text = "email,reason,why\n" + "".join(
         f"{name}@example.org,erasure,{name} wrote to us\n" for name in ("jane", "joe", "kim", "no", "jane")
     )

@@ -13,7 +13,7 @@ from ledger import HOUR, MINUTE, SECOND, past, people
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from newsletter import subscribers, visits
+from newsletter import erasure, visits
 from newsletter.folder import Folder
 from newsletter.models import Hit, Ignored, Interest, Issue, Measure, Seen, Subscriber
 from newsletter.states import HitKind
@@ -314,7 +314,7 @@ def test_who_takes_it_back_or_is_erased_leaves_nothing_by_name(session: Session,
     visits.record(session, [followed(issue, 3, who=ada)])
     settle(session, LATER)
     visits.record(session, [followed(issue, 4, who=ada, at=LATER)])
-    subscribers.erase(session, session.get_one(Subscriber, ada), LATER)
+    erasure.clear(session, session.get_one(Subscriber, ada), LATER)
     settle(session, LATER + HOUR)
     assert session.scalar(select(Interest)) is None
     assert measures(session)["click", 0] == (2, 1)

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from published import sending
 from sqlalchemy.exc import OperationalError
 
-from newsletter import subscribers, tokens, translations
+from newsletter import erasure, subscribers, tokens, translations
 from newsletter.errors import WebMistake
 from newsletter.folder import Folder
 from newsletter.models import Base, Issue, Rendition, Subscriber
@@ -413,7 +413,7 @@ def test_nobody_elses_issue_is_shown_for_a_token_that_isnt_theirs(published: tup
 def test_an_erased_readers_copy_is_shown_to_nobody(published: tuple[Folder, str]) -> None:
     folder, token = published
     with folder.session() as session:
-        subscribers.erase(session, subscribers.find(session, "kei@example.org"), NOW)
+        erasure.clear(session, subscribers.find(session, "kei@example.org"), NOW)
     assert make(folder, lambda: NOW).test_client().get(f"/view/{token}").status_code == 404
 
 

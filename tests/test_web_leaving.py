@@ -25,7 +25,7 @@ from sqlalchemy import event, select, text
 from sqlalchemy.exc import OperationalError
 from werkzeug.test import TestResponse
 
-from newsletter import subscribers, tokens, visits
+from newsletter import erasure, subscribers, tokens, visits
 from newsletter.folder import Folder
 from newsletter.models import Ask, Departure, Ignored, Letter, List, Subscriber, Subscription
 from newsletter.states import HitKind, LeftBy, SubscriptionState
@@ -206,7 +206,7 @@ def lite(lite_folder: Folder, subscribe: Callable[..., Subscriber]) -> Desk:
 
 def test_an_erased_readers_click_is_answered_like_any_other(desk: Desk) -> None:
     with desk.folder.session() as session:
-        subscribers.erase(session, subscribers.find(session, "kei@example.org"), NOW)
+        erasure.clear(session, subscribers.find(session, "kei@example.org"), NOW)
     answer = desk.browser.post(f"/leave/{desk.token}", data=ONE_CLICK)
     assert (answer.status_code, answer.data) == (200, b"Unsubscribed.\n")
 

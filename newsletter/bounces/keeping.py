@@ -94,7 +94,7 @@ def there(folder: Folder, name: str) -> Path | None:
 def forget(session: Session, folder: Folder, subscriber: Subscriber, before: Sequence[str] = ()) -> int:
     """Takes away the kept messages of or about a person who is about to be erased; answers how many.
 
-    To be called before subscribers.erase, which knows no folder, and in the same transaction: afterwards nobody
+    To be called before erasure.clear, which knows no folder, and in the same transaction: afterwards nobody
     knows the address that they are found by. A message is theirs where the log says so, or where their address is
     in it, in the clear or encoded as MIME allows; or one of those that they had `before`.
     """

@@ -336,7 +336,7 @@ def erase(who: str, yes: bool, now: dt.datetime) -> None:
         click.confirm(f"Erase everything about {address}? This can't be undone.", abort=True, err=True)
     with folder.session() as session:
         gone = erasure.erase(session, folder, subscribers.find(session, str(number)), LeftBy.admin, now)
-    subscribers.scrub(folder.engine)
+    erasure.scrub(folder.engine)
     out = console()
     out.print(f"Subscriber {number} is erased; {plural(len(gone.lists), 'subscription')} went with them.")
     if gone.skipped:

@@ -22,7 +22,6 @@ from newsletter import (
     erasure,
     holdings,
     own_page,
-    subscribers,
     suppressions,
     visits,
 )
@@ -141,7 +140,7 @@ def erase(token: str) -> Response:
             return _erase_page(who, once_more=press)
         language, slug = who.person.language, who.shown
         erasure.erase(session, here.folder, who.person, LeftBy.preferences, now)
-    subscribers.scrub(here.folder.engine)
+    erasure.scrub(here.folder.engine)
     return page("erased.html", slug, language=language)
 
 
