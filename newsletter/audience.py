@@ -68,6 +68,19 @@ def count(
     return _adds_up(session, whom, (reached, due))
 
 
+def due(
+    session: Session,
+    lists: Sequence[str],
+    now: dt.datetime,
+    *,
+    zone: dt.tzinfo = dt.UTC,
+    within: ColumnElement[bool] | None = None,
+) -> Select[Any]:
+    """The numbers of the subscribers whom an issue would go to now, each once, as a query; else as `count`."""
+    whom = _Whom(_list_ids(session, lists), now.astimezone(zone).date(), within)
+    return _chosen(whom, Subscription.subscriber_id).distinct()
+
+
 def freeze(
     session: Session,
     issue: Issue,

@@ -10,6 +10,7 @@ import datetime as dt
 import enum
 import re
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -17,7 +18,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from msgspec import Meta, Struct
 
 from newsletter.errors import ConfigMistake
+from newsletter.preflight_rules import RULES
 from newsletter.reader_settings import Returns, SignUp, Web
+from newsletter.theme_settings import Theme
+from newsletter.theme_settings import wrongs as theme_wrongs
 from newsletter.toml_file import line_of, parse, source
 
 T = TypeVar("T")
@@ -182,6 +186,7 @@ class Publication(Struct, frozen=True, forbid_unknown_fields=True):
     language: str = "en"
     direction: Annotated[str, Meta(pattern="^(ltr|rtl)$")] = "ltr"
     design: Name = "digest"
+    theme: Theme = Theme()
     paper: Annotated[str, Meta(pattern="^(letter|a4)$")] = "letter"
     """What the PDF is to be printed on: US Letter, or A4."""
     sections: tuple[str, ...] = ()
@@ -189,8 +194,12 @@ class Publication(Struct, frozen=True, forbid_unknown_fields=True):
     min_stories: Count = 1
     max_stories: Count = 12
     approval: Approval = Approval.approve
+    private: bool = False
+    """Whether issues are read on the web only by who has their link, unless one is said to be public."""
     numbering: Numbering = Numbering()
     privacy_url: str = ""
+    issn: str = ""
+    """Its International Standard Serial Number, as "2049-3630" (ISO 3297): in citations and on its pages."""
     segment: str = ""
     """The part of its lists that it goes to, one of `segments`; empty: all of them. An issue may have its own."""
     measure_opens: bool = False
@@ -199,6 +208,10 @@ class Publication(Struct, frozen=True, forbid_unknown_fields=True):
     """Whether it is counted how often a link is followed, likewise."""
     measure_readers: bool = False
     """Whether readers are asked if what they open and follow may be kept with their name."""
+    follow_links: bool = False
+    """Whether `newsletter issue preflight` follows links over the network without being told to by --network."""
+    preflight: dict[str, Words] = {}
+    """Rules of preflight that are switched off, each with the reason."""
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
@@ -304,6 +317,14 @@ def dns_name(text: str) -> str:
     return name
 
 
+def is_issn(text: str) -> bool:
+    """Whether it is an ISSN whose last digit is right (ISO 3297, annex A)."""
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{3}[0-9X]", text):
+        return False
+    digits = [10 if each == "X" else int(each) for each in text.replace("-", "")]
+    return sum(digit * weight for digit, weight in zip(digits, range(8, 0, -1), strict=True)) % 11 == 0
+
+
 def zone(text: str) -> ZoneInfo:
     """An IANA zone by name."""
     try:
@@ -392,6 +413,21 @@ def decode(text: str, path: Path) -> Config:
             raise wrong(f"{key}.segment", f'there is no segment "{publication.segment}"; describe it under [segments]')
         if publication.min_stories > publication.max_stories:
             raise wrong(f"{key}.min_stories", f"it is more than max_stories ({publication.max_stories})")
+        for name, what in theme_wrongs(publication.theme):
+            raise wrong(f"{key}.theme.{name}", what)
+        if publication.issn and not is_issn(publication.issn):
+            raise wrong(
+                f"{key}.issn",
+                f'"{publication.issn}" is no ISSN: four digits, a dash, three digits, and one or X that checks them',
+            )
+        for rule in publication.preflight:
+            if rule not in RULES:
+                near = " or ".join(get_close_matches(rule, RULES, 3, 0.5))
+                remedy = f"did you mean {near}?" if near else "newsletter issue preflight --rules lists them"
+                raise wrong(
+                    f"{key}.preflight.{rule}",
+                    f'preflight has no rule "{rule}"; {remedy}',
+                )
         for name in re.findall(r"\{([^{}]*)\}", publication.subject):
             if name not in SUBJECT_NAMES:
                 raise wrong(

@@ -1,15 +1,16 @@
-"""From assembled to on its way: an issue is rendered, and its audience frozen."""
+"""From assembled to on its way: an issue is rendered, looked at by preflight, and its audience frozen."""
 
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 
 from sqlalchemy.orm import Session
 
-from newsletter import audience, issues, notices, segments
+from newsletter import audience, issues, notices, preflight, segments
 from newsletter.audience import Audience
 from newsletter.config import Config, zone
-from newsletter.errors import IssueMistake, Mistake
+from newsletter.errors import IssueMistake, Mistake, PreflightMistake
 from newsletter.folder import Folder
 from newsletter.issues.states import back, enter
 from newsletter.models import Issue
@@ -19,32 +20,62 @@ RENDERED = frozenset({IssueState.assembled, IssueState.approved, IssueState.send
 
 
 def render(session: Session, folder: Folder, issue: Issue, now: dt.datetime) -> bool:
-    """Renders an assembled issue, once; whether that went well.
+    """Renders an assembled issue, once, and has preflight look at it; whether it may go as it is.
 
-    If a template or a story can't be rendered the issue is held with the reason, and the editors get word: a
-    broken template is never a broken mail.
+    If a template or a story can't be rendered, or preflight finds an error, the issue is held with the reason, and the
+    editors get word: a broken template is never a broken mail.
+    """
+    try:
+        ready(session, folder, issue, now)
+    except Mistake as mistake:
+        held_back(session, folder, issue, mistake, now)
+        return False
+    return True
+
+
+_BEFORE = frozenset({IssueState.assembled, IssueState.approved})
+"""The states of an issue that nobody has had yet."""
+
+
+def ready(session: Session, folder: Folder, issue: Issue, now: dt.datetime) -> None:
+    """Makes what an issue goes with. A Mistake where that can't be; PreflightMistake where it would harm its readers.
+
+    A PDF may be missing where that rule of preflight is switched off.
     """
     from newsletter.render import render_issue
 
     slug, publication = folder.publication(issue.publication)
     try:
         render_issue(session, folder, slug, publication, issue, now)
-    except Mistake as mistake:
-        if issue.state is not IssueState.held:
-            held_in = issue.state
-            enter(issue, IssueState.held, now, why=str(mistake), next_look=None, held_in=held_in)
-        notices.queue(
-            session,
-            slug,
-            f"not rendered {issue.id} {mistake}",
-            f"{publication.title}: {issues.name(issue)} is held",
-            f"It can't be rendered.\n\n{mistake}\n\n"
-            f"Put that right, then: newsletter issue resume {issues.number_of(issue)}\n",
-            now,
+    except Mistake:
+        if "no-pdf" not in publication.preflight:
+            raise
+        render_issue(session, folder, slug, publication, issue, now, on_paper=False)
+    if issue.state in _BEFORE and (found := preflight.faults(session, folder, issue, now)):
+        raise preflight.refusal(issues.name(issue), str(issues.number_of(issue)), found)
+
+
+def held_back(session: Session, folder: Folder, issue: Issue, mistake: Mistake, now: dt.datetime) -> None:
+    """Holds an issue that can't go, with the reason, and tells the editors: once for each reason."""
+    slug, publication = folder.publication(issue.publication)
+    if issue.state is not IssueState.held:
+        enter(issue, IssueState.held, now, why=str(mistake), next_look=None, held_in=issue.state)
+    label = issues.number_of(issue)
+    if isinstance(mistake, PreflightMistake):
+        about = f"preflight {issue.id} {hashlib.sha256(' '.join(mistake.told).encode()).hexdigest()[:32]}"
+        listed = "".join(f"- {each}\n" for each in mistake.told)
+        said = (
+            f"Preflight found what would harm its readers:\n\n{listed}\n"
+            f"To put that right: newsletter issue reopen {label}, mend the drafts or the design, newsletter issue"
+            f" assemble. Where it is meant to be so, switch the rule off under [publications.{slug}.preflight] in"
+            f" config.toml, with the reason, and then: newsletter issue resume {label}\n\n"
+            f"newsletter issue preflight {label} says more of each.\n"
         )
-        session.flush()
-        return False
-    return True
+    else:
+        about = f"not rendered {issue.id} {mistake}"
+        said = f"It can't go.\n\n{mistake}\n\nPut that right, then: newsletter issue resume {label}\n"
+    notices.queue(session, slug, about, f"{publication.title}: {issues.name(issue)} is held", said, now)
+    session.flush()
 
 
 def ahead(session: Session, config: Config, slug: str, issue: Issue | None, now: dt.datetime) -> Audience:
@@ -61,15 +92,19 @@ def start(session: Session, folder: Folder, issue: Issue, now: dt.datetime) -> A
     """Freezes the audience of an approved issue; from then on senders take its deliveries.
 
     In the caller's transaction, so that two who start it make one audience. IssueMistake if it isn't approved,
-    can't be rendered, or would go to nobody, SegmentMistake if its segment can't be used, DkimMistake if its key can't:
-    then nothing is changed.
+    can't be rendered, or would go to nobody, PreflightMistake if it would harm its readers, SegmentMistake if its
+    segment can't be used, DkimMistake if its key can't: then nothing is changed.
     """
     issues.lock(session, issue)
     name = issues.name(issue)
     if issue.state is not IssueState.approved:
         raise IssueMistake(f"{name} is {issue.state.value}, and only an approved issue is sent")
-    if not render(session, folder, issue, now):
-        raise IssueMistake(f"{name} can't be rendered: {issue.why}")
+    try:
+        ready(session, folder, issue, now)
+    except PreflightMistake:
+        raise
+    except Mistake as mistake:
+        raise IssueMistake(f"{name} can't be rendered: {mistake}") from None
     slug, publication = folder.publication(issue.publication)
     if folder.config.dkim:
         from newsletter import dkim, headers

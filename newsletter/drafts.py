@@ -27,6 +27,11 @@ QUEUED = (DraftState.writing, DraftState.ready)
 _LONGEST = {"headline": 300, "section": 80, "author": 200, "link": 2000, "alt": 1000, "credit": 300}
 """In characters. Longer ones are slips, such as a whole story in its headline."""
 
+LONGEST_BODY = 300_000
+"""Characters of a story's text; a book has half a million."""
+_MOST = {"\n": (20_000, "lines"), "[": (15_000, "square brackets that open"), "'": (20_000, "'"), '"': (20_000, '"')}
+"""What a text may have at most, of that of which reading it as Markdown takes long: with these it takes seconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
@@ -73,10 +78,16 @@ def wrongs(written: Written, sections: Sequence[str], *, pictured: bool) -> Iter
             )
         elif len(value) > limit:
             yield Wrong(key, f"{name} has {len(value):,} characters; {limit:,} is the most")
-    if not written.headline.strip():
+    if not _seen(written.headline):
         yield Wrong("headline", "the headline is missing", "Write headline: What the story says.")
-    if not written.body.strip():
+    if not _seen(written.body):
         yield Wrong("body", "the story has no text")
+    elif len(written.body) > LONGEST_BODY:
+        yield Wrong(
+            "body",
+            f"the text has {len(written.body):,} characters; {LONGEST_BODY:,} is the most",
+            "Tell the beginning, and link to the whole of it.",
+        )
     elif (at := _unprintable(written.body)) is not None:
         yield Wrong(
             "body",
@@ -84,6 +95,11 @@ def wrongs(written: Written, sections: Sequence[str], *, pictured: bool) -> Iter
             "Take it out; it often comes along when text is copied.",
             written.body.count("\n", 0, at),
         )
+    for sign, (most, name) in _MOST.items():
+        if (count := written.body.count(sign)) > most and len(written.body) <= LONGEST_BODY:
+            yield Wrong(
+                "body", f"the text has {count:,} {name}; {most:,} is the most", "Is something in it by mistake?"
+            )
     if sections:
         there = f"There is {_either(sections)}."
         if not written.section:
@@ -297,6 +313,15 @@ def standing(session: Session, draft: Draft) -> str:
     return f"Vol {issue.volume} No {issue.number}{through}"
 
 
+def _seen(text: str) -> bool:
+    """Whether there is anything in it that a reader sees."""
+    return any(unicodedata.category(letter)[0] not in "CZM" or letter in _OF_ITS_OWN for letter in text)
+
+
+_OF_ITS_OWN = frozenset(map(chr, range(0xE000, 0xF900)))
+"""Letters for private use: a font may have them."""
+
+
 def _unprintable(value: str, also: str = "") -> int | None:
     """Where the first character is that no mail should hold, or one of `also`; newline and tab are let by."""
     for at, character in enumerate(value):
@@ -311,6 +336,8 @@ def _unprintable(value: str, also: str = "") -> int | None:
 def _called(character: str) -> str:
     if character == "\t":
         return "a tab"
+    if unicodedata.category(character) == "Cs":
+        return f"half a character (U+{ord(character):04X})"
     return f"a control character (U+{ord(character):04X})"
 
 

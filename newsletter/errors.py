@@ -14,10 +14,12 @@
     ├── FontMistake          letters that no font has
     ├── TemplateMistake      a template that doesn't compile, with its line and column
     ├── IssueMistake         something asked of an issue that its state doesn't allow
+    │   └── PreflightMistake    an issue that would harm its readers
     ├── DeliveryMistake      something asked of a delivery that its state doesn't allow
     ├── DkimMistake          a key that messages can't be signed with
     ├── ReturnMistake        a returned message that can't be written down now, a mailbox that can't be looked into
     ├── RelayMistake         a relay that can't be reached, or refuses us
+    ├── BrowserMistake       no Chromium to take pictures with, or one that fails
     └── WebMistake           pages that can't be served: a port that is taken, a translation that can't be read
 
 What a mail server answers to a message is not here: it is a value (see newsletter.smtp). Neither is a
@@ -26,6 +28,7 @@ fault of the program's own: that stays an exception of Python's and is shown as 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -118,8 +121,24 @@ class FieldMistake(Mistake):
     """A merge field that isn't known, or a condition that doesn't close."""
 
 
+@dataclass(frozen=True, slots=True)
+class MissingGlyph:
+    """Letters that no font has: they would be empty boxes."""
+
+    text: str
+    name: str
+    """As Unicode calls it: "U+13000 EGYPTIAN HIEROGLYPH A001"."""
+    story: int | None
+    """The position of the first story that it stands in; None: it is in none, but in the masthead or the like."""
+    headline: str = ""
+
+
 class FontMistake(Mistake):
     """Letters of an issue that no font has: the PDF would show empty boxes."""
+
+    def __init__(self, what: str, *, letters: tuple[MissingGlyph, ...], remedy: str | None = None) -> None:
+        self.letters = letters
+        super().__init__(what, remedy=remedy)
 
 
 class TemplateMistake(Mistake):
@@ -128,6 +147,14 @@ class TemplateMistake(Mistake):
 
 class IssueMistake(Mistake):
     """Something was asked of an issue that its state doesn't allow."""
+
+
+class PreflightMistake(IssueMistake):
+    """Preflight found errors in an issue: it doesn't go. `told` is a sentence for each."""
+
+    def __init__(self, what: str, *, told: tuple[str, ...], remedy: str | None = None) -> None:
+        self.told = told
+        super().__init__(what, remedy=remedy)
 
 
 class DeliveryMistake(Mistake):
@@ -144,6 +171,10 @@ class ReturnMistake(Mistake):
 
 class RelayMistake(Mistake):
     """A relay can't be reached, or refuses us: its address, its login, its certificate."""
+
+
+class BrowserMistake(Mistake):
+    """There is no Chromium to take pictures with, or it fails."""
 
 
 class WebMistake(Mistake):

@@ -197,6 +197,8 @@ class Issue(Base):
     wanted_subject: Mapped[str] = mapped_column(Text, default="")
     wanted_preheader: Mapped[str] = mapped_column(Text, default="")
     """What an editor asked for before the issue was assembled."""
+    wanted_private: Mapped[bool | None]
+    """Whether it is to be private; None: as its publication's issues are."""
     segment: Mapped[str] = mapped_column(String(40), default="", server_default="")
     """The part of its lists that it goes to, by the name of a segment; empty: the publication's, or all of them."""
     date: Mapped[dt.date | None]
@@ -216,6 +218,11 @@ class Issue(Base):
     excluded: Mapped[dict[str, Any] | None]
     """Reason: count. candidates = deliveries + the sum of these."""
     stories: Mapped[list[Story]] = relationship(order_by="Story.position", back_populates="issue")
+    corrections: Mapped[list[Correction]] = relationship(
+        foreign_keys="Correction.issue_id", order_by="Correction.id", back_populates="issue"
+    )
+    notes: Mapped[list[Correction]] = relationship(foreign_keys="Correction.told_in", order_by="Correction.id")
+    """Corrections to earlier issues that this one carries a note of."""
 
 
 class Story(StoryText, Base):
@@ -268,6 +275,7 @@ class Correction(Base):
     """Whether the next issue carries a note of it."""
     told_in: Mapped[int | None] = mapped_column(ForeignKey("issues.id"))
     """The issue that carries it."""
+    issue: Mapped[Issue] = relationship(foreign_keys=issue_id, back_populates="corrections")
 
 
 class List(Base):

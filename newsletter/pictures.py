@@ -18,7 +18,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, ImageStat, UnidentifiedImageError
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -39,6 +39,8 @@ _KNOWN = "JPEG, PNG, GIF, WebP, AVIF, TIFF and BMP can be read."
 _DRAWING = 65_536
 """Colours above which a picture is a photograph, and PNG isn't even tried."""
 _JPEG_QUALITY = 82
+_DARK = 70
+"""Of 255: ink that is darker can't be made out on the grounds of dark mode, which have about 25."""
 
 # One at a time: a picture of 50 million pixels takes some hundred megabytes, and warnings are the process's.
 _one = threading.Lock()
@@ -87,12 +89,13 @@ def prepare(source: Path | bytes, *, width: int = WIDTH, where: str | Path | Non
     """A picture made what a mail needs: the same bytes for the same source and release of Pillow.
 
     Its content says what it is; its name may say otherwise. Upright by its EXIF orientation, colours in sRGB,
-    no metadata, at most twice `width` pixels wide and never enlarged. Transparency is kept, in a PNG;
-    photographs become JPEG, and what could be either becomes the smaller. Of an animation the first frame is
-    taken: Outlook shows no other, and motion beside a text is no friend of its reader.
+    no metadata, at most twice `width` pixels wide and never enlarged. Transparency is kept, in a PNG; but dark ink
+    gets a white ground, since it couldn't be seen in dark mode. Photographs become JPEG, and what could be either
+    becomes the smaller. Of an animation the first frame is taken: Outlook shows no other, and motion beside a text is
+    no friend of its reader.
 
     PictureMistake for what isn't a picture, is cut off or damaged, too large (40 MB, 50 million pixels), too
-    tall (1:5) or too wide (20:1), and for SVG, HEIC and PDF, which have to be exported. `where` names it.
+    tall (1:5) or too wide (20:1), of nothing, and for SVG, HEIC and PDF, which have to be exported. `where` names it.
     """
     where = _named(source, where)
     raw = contents(source, where)
@@ -138,14 +141,29 @@ def keep(session: Session, pictures: Path, prepared: Prepared, now: dt.datetime)
     return session.get_one(Picture, sha256)
 
 
-def path(pictures: Path, picture: Picture) -> Path:
+def path(pictures: Path, picture: Picture | Prepared) -> Path:
     """Where a picture's file is: ab/abcdef….png in the folder of pictures."""
     return pictures / _place(picture.sha256, picture.extension)
 
 
-def url(base_url: str, picture: Picture) -> str:
+def url(base_url: str, picture: Picture | Prepared) -> str:
     """Where readers get it."""
     return f"{base_url}/pictures/{picture.sha256}.{picture.extension}"
+
+
+def as_kept(raw: bytes, extension: str) -> tuple[int, int] | None:
+    """Width and height of a picture as the store has them; None where it is of another kind than its extension says.
+
+    It has to be one that `prepare` takes.
+    """
+    formats = {"jpg": "JPEG", "png": "PNG", "gif": "GIF"}
+    if extension not in formats:
+        return None
+    try:
+        with Image.open(io.BytesIO(raw), formats=[formats[extension]]) as image:
+            return image.size
+    except UnidentifiedImageError:
+        return None
 
 
 def contents(source: Path | bytes, where: str | Path | None = None) -> bytes:
@@ -235,11 +253,31 @@ def _made(image: Image.Image, width: int, where: str | Path | None) -> Image.Ima
     if image.width > 2 * width:
         height = max(1, round(image.height * 2 * width / image.width))
         image = image.resize((2 * width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
-    if image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255):
-        image = image.convert("RGB")
+    if image.mode == "RGBA":
+        image = _grounded(image, where)
     # Whatever is left there (comment, profile, resolution) would be written with it.
     image.info = {}
     return image
+
+
+def _grounded(image: Image.Image, where: str | Path | None) -> Image.Image:
+    """Without transparency where there is none, and on white where it would be dark on dark in dark mode."""
+    alpha = image.getchannel("A")
+    least, most = alpha.getextrema()
+    if most == 0:
+        raise PictureMistake(
+            "all of this picture is transparent",
+            where=where,
+            remedy="Export it with what is to be seen in it.",
+        )
+    if least == 255:
+        return image.convert("RGB")
+    ink = alpha.point(lambda value: 255 if value > 127 else 0)
+    if ink.getbbox() is None or ImageStat.Stat(image.convert("L"), ink).mean[0] >= _DARK:
+        return image
+    white = Image.new("RGBA", image.size, "white")
+    white.alpha_composite(image)
+    return white.convert("RGB")
 
 
 def _check_shape(image: Image.Image, where: str | Path | None) -> None:

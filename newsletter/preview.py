@@ -6,22 +6,28 @@ for the preview and then undone, so that what is seen is the issue as it would g
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from newsletter import compose, issues, pictures, subscribers
+from newsletter import compose, issues, pictures, preflight, subscribers
 from newsletter.compose import Message, Reader
+from newsletter.config import Publication
+from newsletter.contact_sheet import NAMES, Copy, contact_sheet
 from newsletter.errors import IssueMistake, Mistake
 from newsletter.folder import Folder
 from newsletter.issues import Happened
 from newsletter.models import Picture, Subscription
-from newsletter.render import render_issue
+from newsletter.preflight import Finding
+from newsletter.render import aside, render_issue
+from newsletter.render.links import absolute
 from newsletter.states import IssueState, RenditionKind
 
 NOBODY = Reader(0, "reader@example.org", "", {}, None)
@@ -41,8 +47,13 @@ class Preview:
     """The web page, which is the same for every reader."""
     pdf: bytes | None
     message: Message
+    publication: Publication
+    date: dt.date
+    """On the masthead."""
     no_pdf: Mistake | None = None
     """Why there is no PDF; the others are then as they would be without one."""
+    findings: tuple[Finding, ...] = ()
+    """What preflight says of it."""
 
 
 def preview(folder: Folder, slug: str, which: str, now: dt.datetime, *, reader: str | None = None) -> Preview:
@@ -53,37 +64,43 @@ def preview(folder: Folder, slug: str, which: str, now: dt.datetime, *, reader: 
     """
     _, publication = folder.publication(slug)
     kept: Preview | None = None
-    try:
-        with folder.session() as session:
-            if which == "next":
-                issues.open_next(session, slug, publication, now)
-            issue = issues.find(session, slug, which)
-            if issue.state is IssueState.open or issue.held_in is IssueState.open:
-                event = issues.assemble(session, slug, publication, issue, now)
-                if event.what is not Happened.assembled:
-                    raise IssueMistake(event.sentence)
-            no_pdf = None
-            try:
-                made = render_issue(session, folder, slug, publication, issue, now)
-            except Mistake as mistake:
-                made = render_issue(session, folder, slug, publication, issue, now, on_paper=False)
-                no_pdf = mistake
-            composer = compose.for_issue(session, folder, issue, now)
-            who = _reader(session, reader) if reader else NOBODY
-            kept = Preview(
-                issues.name(issue),
-                composer.subject(who),
-                composer.html(who),
-                composer.text(who),
-                made[RenditionKind.page].content.decode(),
-                made[RenditionKind.pdf].content if RenditionKind.pdf in made else None,
-                composer.compose(who, now),
-                no_pdf,
-            )
-            raise _Enough  # noqa: TRY301 - the way out that undoes the transaction
-    except _Enough:
-        assert kept is not None
-        return kept
+
+    def step(session: Session) -> None:
+        nonlocal kept
+        if which == "next":
+            issues.open_next(session, slug, publication, now)
+        issue = issues.find(session, slug, which)
+        if issue.state is IssueState.open or issue.held_in is IssueState.open:
+            event = issues.assemble(session, slug, publication, issue, now)
+            if event.what is not Happened.assembled:
+                raise IssueMistake(event.sentence)
+        no_pdf = None
+        try:
+            made = render_issue(session, folder, slug, publication, issue, now)
+        except Mistake as mistake:
+            made = render_issue(session, folder, slug, publication, issue, now, on_paper=False)
+            no_pdf = mistake
+        composer = compose.for_issue(session, folder, issue, now)
+        who = _reader(session, reader) if reader else NOBODY
+        kept = Preview(
+            issues.name(issue),
+            composer.subject(who),
+            composer.html(who),
+            composer.text(who),
+            made[RenditionKind.page].content.decode(),
+            made[RenditionKind.pdf].content if RenditionKind.pdf in made else None,
+            composer.compose(who, now),
+            publication,
+            issue.date or now.date(),
+            no_pdf,
+            preflight.look(session, folder, issue, now),
+        )
+        raise _Enough  # the way out that undoes the transaction
+
+    with contextlib.suppress(_Enough):
+        aside(folder, step)
+    assert kept is not None
+    return kept
 
 
 class _Enough(Exception):  # noqa: N818 - it is no error
@@ -99,20 +116,21 @@ def _reader(session: Session, address: str) -> Reader:
     return Reader(NOBODY.subscriber, person.address, person.name, person.attributes, joined)
 
 
+SHEET = "contact-sheet.png"
+PICTURES = "pictures"
+"""The file and the folder that `draw` writes."""
+
+
 def write(folder: Folder, made: Preview, place: Path) -> list[Path]:
-    """Writes a preview into a folder, for a look without a network: HTML with its pictures, text, PDF, message."""
+    """Writes a preview into a folder, for a look without a network: HTML with its pictures, text, PDF, message.
+
+    What is left there of an earlier look and would tell another story than the rest is removed.
+    """
     place.mkdir(parents=True, exist_ok=True)
     html, page = made.html, made.page
-    with folder.reading() as session:
-        for found in sorted(
-            set(re.findall(re.escape(folder.config.base_url) + r"/pictures/([0-9a-f]{64})\.\w+", html))
-        ):
-            picture = session.get(Picture, found)
-            if picture is not None:
-                source = pictures.path(folder.pictures, picture)
-                shutil.copy(source, place / source.name)
-                url = pictures.url(folder.config.base_url, picture)
-                html, page = html.replace(url, source.name), page.replace(url, source.name)
+    for url, source in _pictures(folder, html).items():
+        shutil.copy(source, place / source.name)
+        html, page = html.replace(url, source.name), page.replace(url, source.name)
     files = {
         "index.html": html.encode(),
         "text.txt": made.text.encode(),
@@ -122,8 +140,55 @@ def write(folder: Folder, made: Preview, place: Path) -> list[Path]:
     if made.pdf is not None:
         files["issue.pdf"] = made.pdf
     else:
-        # One of an earlier look would tell another story than the rest.
         (place / "issue.pdf").unlink(missing_ok=True)
+    for old in (place / SHEET, *(place / PICTURES / f"{name}.png" for name in NAMES)):
+        old.unlink(missing_ok=True)
     for name, content in files.items():
         (place / name).write_bytes(content)
     return [place / name for name in files]
+
+
+def draw(folder: Folder, made: Preview, place: Path, told: Callable[[int], None] = lambda _: None) -> list[Path]:
+    """Writes a preview's contact sheet, and each of its pictures in their true size, into the same folder.
+
+    `told` hears of each picture that is taken, contact_sheet.STEPS in all. BrowserMistake where none can be taken.
+    """
+    publication = made.publication
+    sheet = contact_sheet(
+        Copy(
+            title=publication.title,
+            name=made.name,
+            date=made.date,
+            language=publication.language,
+            direction=publication.direction,
+            sender=publication.sender_name or publication.title,
+            subject=made.subject,
+            html=made.html,
+            text=made.text,
+            pdf=made.pdf,
+            size=made.message.size,
+            pictures={url: path.read_bytes() for url, path in _pictures(folder, made.html).items()},
+        ),
+        told,
+    )
+    (place / PICTURES).mkdir(parents=True, exist_ok=True)
+    files = {place / SHEET: sheet.content}
+    files |= {place / PICTURES / f"{name}.png": shot for name, shot in sheet.shots.items()}
+    for path, content in files.items():
+        path.write_bytes(content)
+    return list(files)
+
+
+def _pictures(folder: Folder, html: str) -> dict[str, Path]:
+    """The files of the pictures that a mail shows, by their addresses; those that are in the store."""
+    found = {}
+    base_url = absolute(folder.config.base_url) or folder.config.base_url
+    pattern = re.escape(base_url) + r"/pictures/([0-9a-f]{64})\.\w+"
+    with folder.reading() as session:
+        for sha256 in sorted(set(re.findall(pattern, html))):
+            picture = session.get(Picture, sha256)
+            if picture is not None:
+                path = pictures.path(folder.pictures, picture)
+                if path.is_file():
+                    found[pictures.url(base_url, picture)] = path
+    return found

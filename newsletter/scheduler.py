@@ -13,12 +13,14 @@ from collections.abc import Callable
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from newsletter import dispatch, issues, letter_mail, notice_mail, signups, visits
 from newsletter.errors import Mistake
 from newsletter.folder import Folder
 from newsletter.issues import Event, Happened
 from newsletter.models import Issue, Rendition
+from newsletter.render import aside
 from newsletter.states import IssueState
 
 EVERY = 10
@@ -34,8 +36,7 @@ def tick(folder: Folder, now: dt.datetime) -> list[Event]:
         with folder.session() as session:
             happened += issues.advance(session, slug, publication, now)
     for issue in _unrendered(folder):
-        with folder.session() as session:
-            dispatch.render(session, folder, session.get_one(Issue, issue), now)
+        _render(folder, issue, now)
     for event in happened:
         if event.what is Happened.due:
             _start(folder, event.issue, now)
@@ -56,18 +57,30 @@ def _unrendered(folder: Folder) -> list[int]:
         )
 
 
+def _render(folder: Folder, number: int, now: dt.datetime) -> None:
+    def step(session: Session) -> None:
+        issue = session.get_one(Issue, number)
+        issues.lock(session, issue)
+        if issue.state in dispatch.RENDERED:
+            dispatch.render(session, folder, issue, now)
+
+    aside(folder, step)
+
+
 def _start(folder: Folder, number: int, now: dt.datetime) -> None:
+    def step(session: Session) -> None:
+        issue = session.get_one(Issue, number)
+        issues.lock(session, issue)
+        if issue.state is IssueState.approved:
+            dispatch.start(session, folder, issue, now)
+
     try:
-        with folder.session() as session:
-            issue = session.get_one(Issue, number)
-            issues.lock(session, issue)
-            if issue.state is IssueState.approved:
-                dispatch.start(session, folder, issue, now)
+        aside(folder, step)
     except Mistake as mistake:
         with folder.session() as session:
             issue = session.get_one(Issue, number)
             if issue.state is IssueState.approved:
-                issues.hold(session, issue, str(mistake), "", now)
+                dispatch.held_back(session, folder, issue, mistake, now)
 
 
 def _settle(folder: Folder, now: dt.datetime) -> None:

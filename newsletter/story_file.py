@@ -134,6 +134,17 @@ def read(
     return StoryFile(written, picture, state, name)
 
 
+def values(raw: bytes | str, *, where: str | Path | None = None) -> tuple[dict[str, str], str]:
+    """What stands in a story's file, key by key, and its text: unchecked. DraftMistake where it can't be read."""
+    places = _Places(where)
+    return _parse(_decoded(raw, places), places)
+
+
+def body(raw: bytes, *, where: str | Path | None = None) -> str:
+    """The text of a file that is nothing but a story's text. DraftMistake where it isn't UTF-8, or is too large."""
+    return _decoded(raw, _Places(where)).rstrip(" \t\n")
+
+
 def write(story: StoryFile) -> str:
     """The file that `read` makes this value from."""
     written = story.written

@@ -422,18 +422,23 @@ def test_an_image_that_is_none_or_a_bomb_is_a_sentence_and_nothing_is_kept(
 @pytest.mark.parametrize(
     ("name", "old", "new", "told"),
     [
-        ("issue.mjml", "<mj-spacer", "<mj-spaceship", "mj-spaceship"),
-        ("issue.mjml", "[[address]]", "[[adress]]", "[[adress]] is not a field"),
-        ("issue.mjml", "[[unsubscribe_url]]", "[[if city]][[unsubscribe_url]]", "this [[if …]] has no [[end]]"),
-        ("issue.txt", "{% endfor %}", "", "issue.txt"),
-        ("issue.txt", "publication.title", "publication.titel", "titel"),
-        ("page.html", "{{", "{{ no_such_thing }}{{", "no_such_thing"),
+        ("digest/issue.mjml", "<mj-spacer", "<mj-spaceship", "mj-spaceship"),
+        ("shared/mail-foot.mjml", "[[address]]", "[[adress]]", "[[adress]] is not a field"),
+        (
+            "shared/mail-foot.mjml",
+            "[[unsubscribe_url]]",
+            "[[if city]][[unsubscribe_url]]",
+            "this [[if …]] has no [[end]]",
+        ),
+        ("digest/issue.txt", "{% endfor %}", "", "issue.txt"),
+        ("shared/text-head.txt", "publication.title", "publication.titel", "titel"),
+        ("digest/page.html", "{{", "{{ no_such_thing }}{{", "no_such_thing"),
     ],
 )
 def test_a_broken_template_is_a_sentence_with_its_line_and_no_mail(
     assembled: Desk, name: str, old: str, new: str, told: str
 ) -> None:
-    template = assembled.path / "templates" / "digest" / name
+    template = assembled.path / "templates" / name
     text = template.read_text(encoding="utf-8")
     assert old in text
     template.write_text(text.replace(old, new, 1), encoding="utf-8")

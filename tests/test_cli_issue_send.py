@@ -61,7 +61,7 @@ def use_relay(place: Path, server: MailServer) -> None:
 
 
 def test_the_next_issue_is_seen_as_it_would_go_now_and_nothing_is_kept_of_that(place: Path) -> None:
-    result = type_in(place, "issue", "preview", "--output", str(place / "look"), *AT)
+    result = type_in(place, "issue", "preview", "--no-pictures", "--output", str(place / "look"), *AT)
     assert "Vol 2 No 21" in result.output
     assert "Dear reader, story 0." in (place / "look" / "index.html").read_text()
     assert "Dear reader, story 2." in (place / "look" / "text.txt").read_text()
@@ -72,11 +72,11 @@ def test_the_next_issue_is_seen_as_it_would_go_now_and_nothing_is_kept_of_that(p
 
 
 def test_an_issue_is_seen_as_one_subscriber_gets_it_and_its_links_are_nobodys(place: Path) -> None:
-    type_in(place, "issue", "preview", "--as", "ada@example.org", "--output", str(place / "look"), *AT)
+    type_in(place, "issue", "preview", "--no-pictures", "--as", "ada@example.org", "--output", str(place / "look"), *AT)
     html = (place / "look" / "index.html").read_text()
     assert "Dear Ada, story 0." in html
     plain = (place / "look" / "message.eml").read_bytes()
-    type_in(place, "issue", "preview", "--output", str(place / "again"), *AT)
+    type_in(place, "issue", "preview", "--no-pictures", "--output", str(place / "again"), *AT)
     link = next(line for line in plain.split(b"\r\n") if line.startswith(b"List-Unsubscribe:"))
     assert link in (place / "again" / "message.eml").read_bytes()
 

@@ -15,7 +15,7 @@ import pytest
 from conftest import NOW
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms, ImageDraw, PngImagePlugin
+from PIL import Image, ImageCms, ImageDraw, ImageOps, PngImagePlugin
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -141,14 +141,29 @@ def test_what_is_transparent_stays_transparent(kind: str) -> None:
 
 
 def test_one_colour_that_is_declared_transparent_is_transparent() -> None:
-    for mode, colour in (("RGB", RED), ("L", drawing(mode="L").getpixel((0, 0)))):
+    for mode, colour in (("RGB", BLUE), ("L", drawing(mode="L").getpixel((0, 199)))):
         made = pictures.prepare(saved(drawing(mode=mode), "PNG", transparency=colour))
-        assert [opened(made).getpixel(at)[3] for at in ((5, 5), (5, 195))] == [0, 255]  # type: ignore[index]
+        assert [opened(made).getpixel(at)[3] for at in ((5, 5), (5, 195))] == [255, 0]  # type: ignore[index]
 
 
 def test_a_palette_with_half_transparent_colours_is_understood() -> None:
-    made = pictures.prepare(saved(drawing(mode="P"), "PNG", transparency=bytes([128]) * 256))
+    made = pictures.prepare(saved(ImageOps.invert(drawing()).convert("P"), "PNG", transparency=bytes([128]) * 256))
     assert opened(made).getpixel((5, 5))[3] == 128  # type: ignore[index]
+
+
+def test_dark_ink_without_a_ground_gets_a_white_one_since_it_could_not_be_seen_in_dark_mode() -> None:
+    for ink, seen in (((20, 20, 30, 255), (255, 255, 255)), ((240, 200, 40, 255), None)):
+        logo = Image.new("RGBA", (300, 150), (0, 0, 0, 0))
+        logo.paste(ink, (100, 50, 200, 100))
+        made = opened(pictures.prepare(saved(logo, "PNG")))
+        assert made.mode == ("RGB" if seen else "RGBA")
+        assert made.getpixel((5, 5)) == (seen or (0, 0, 0, 0))
+        assert made.getpixel((150, 75))[:3] == ink[:3]  # type: ignore[index]
+
+
+def test_a_picture_of_nothing_is_told() -> None:
+    with pytest.raises(PictureMistake, match="all of this picture is transparent"):
+        pictures.prepare(saved(Image.new("RGBA", (300, 150), (0, 0, 0, 0)), "PNG"))
 
 
 def test_transparency_in_which_nothing_is_transparent_is_left_out() -> None:

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from newsletter.errors import DraftMistake
 from newsletter.render.links import absolute, host
 from newsletter.render.markdown import parse, to_html
 from newsletter.render.typography import kept_together, typeset
@@ -91,6 +92,21 @@ def test_headings_stand_below_the_storys_own() -> None:
     assert re.findall(r"<h\d", html("### A\n\n###### B")) == ["<h3", "<h4"]
 
 
+def test_a_table_whose_words_have_no_room_beside_each_other_is_a_list_of_its_rows() -> None:
+    def table(columns: int, *rows: str) -> str:
+        return "\n".join(["|a" * columns + "|", "|-" * columns + "|", *rows])
+
+    assert "<table>" in html(table(24, "|x" * 24 + "|"))
+    assert html(table(25, "|x" * 25 + "|")) == (
+        "<ul>\n<li>\n<p>" + "<br>\n".join(["<strong>a</strong>: x"] * 25) + "</p>\n</li>\n</ul>"
+    )
+    assert html(table(1, f"|{'x' * 72}|")).count("<strong>a</strong>: ") == 1
+    assert html("|" + "x" * 80 + "|\n|-|") == f"<ul>\n<li>\n<p><strong>{'x' * 80}</strong>: </p>\n</li>\n</ul>"
+    assert html("|a||\n|-|-|\n|*x*[^1]|" + "y" * 80 + "|\n\n[^1]: note").startswith(
+        "<ul>\n<li>\n<p><strong>a</strong>: <em>x</em><sup>1</sup><br>\n" + "y" * 80 + "</p>"
+    )
+
+
 def test_the_columns_of_a_table_keep_their_side_without_a_style() -> None:
     made = html("|a|b|\n|-|-:|\n|1|2|")
     assert '<td align="right">2</td>' in made
@@ -99,12 +115,20 @@ def test_the_columns_of_a_table_keep_their_side_without_a_style() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["> " * 5000 + "x", "- " * 300 + "x", "[" * 3000 + "x", "*" * 9000 + "x", "`" * 999, "[^1]" * 50]
+    "text", ["> " * 50 + "x", "- " * 28 + "x", "[" * 3000 + "x", "*" * 9000 + "x", "`" * 999, "[^1]" * 50]
 )
 def test_however_deep_a_text_is_nested_it_closes_what_it_opens(text: str) -> None:
     made = html(text)
-    assert made.count("<blockquote>") == made.count("</blockquote>") <= 100
+    assert made.count("<blockquote>") == made.count("</blockquote>") <= 8
     assert made.count("<ul>") == made.count("</ul>")
+    assert made.count("<strong>") == made.count("</strong>") <= 4
+    assert text[-1] in made or text[0] == "`"
+
+
+@pytest.mark.parametrize("text", ["> " * 5000 + "x", "- " * 300 + "x", "> - " * 40 + "x"])
+def test_what_is_nested_so_deep_that_the_parser_would_leave_it_out_is_a_mistake_with_its_line(text: str) -> None:
+    with pytest.raises(DraftMistake, match="the text, line 3: lists or quotations stand within each other"):
+        html(f"Before.\n\n{text}")
 
 
 def test_a_hidden_address_of_the_readers_own_may_be_linked_to_and_no_other_field() -> None:

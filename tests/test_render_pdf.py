@@ -27,12 +27,14 @@ from sqlalchemy.orm import Session
 from test_render_edition import issue_with
 from test_render_issue import BREAKING, HTML, PAGE, TEXT, Tree, odd
 
-from newsletter import config, dispatch, pictures, preview, web
+from newsletter import config, dispatch, pictures, preflight, preview, web
 from newsletter.config import Config
 from newsletter.errors import ConfigMistake, FontMistake, PictureMistake, TemplateMistake
 from newsletter.folder import Folder
 from newsletter.models import Issue, Rendition
+from newsletter.preflight_rules import Level
 from newsletter.render import Edition, PdfView, pdf, pdf_blocks, render, render_issue
+from newsletter.render.pdf_emoji import Emoji
 from newsletter.render.pdf_press import Wrong, pressed
 from newsletter.states import IssueState, RenditionKind
 
@@ -412,9 +414,52 @@ def test_a_letter_that_no_font_has_is_named_with_its_story_and_what_to_do() -> N
     assert "U+20E3 COMBINING ENCLOSING KEYCAP" in words
     assert 'in story 2, "Blinken in Tokyo' in words
     assert "fonts in config.toml" in words
-    missing = pdf.missing_glyphs(edition, a_folder())
-    assert [(one.text, one.story) for one in missing] == [("\u0378", 2), ("\u20e3", 2)]
-    assert pdf.missing_glyphs(sample(), a_folder()) == ()
+    assert [(one.text, one.story) for one in caught.value.letters] == [("\u0378", 2), ("\u20e3", 2)]
+
+
+EMOJI = {
+    "A 🎌, and": "A, and",
+    "🎌 first": "first",
+    "in 🎌 between": "in between",
+    "x🎌y": "xy",
+    "two 🎌🎌 of them": "two of them",
+    "👩\u200d👩\u200d👧 and 👍🏽.": "and.",
+    "🇯🇵 3%, 🇺🇸 4%": "JP 3%, US 4%",
+    "1\ufe0f\u20e3 and #\u20e3": "1 and #",
+    "🏴\U000e0067\U000e0062\U000e0077\U000e006c\U000e0073\U000e007f Wales": "Wales",
+    "1 and # and ✓": "1 and # and ✓",
+    "a \u0378": "a \u0378",
+}
+
+
+@pytest.mark.parametrize("text", EMOJI)
+def test_an_emoji_that_no_font_has_is_left_out_a_flag_is_its_letters_and_a_keycap_its_sign(text: str) -> None:
+    emoji = Emoji(letter for letter in text if not letter.isascii() or letter in "1#")
+    edition, html = emoji.without(telling("x", headline=text), {1: f"<p>{text}</p>"})
+    assert edition.stories[0].headline == EMOJI[text]
+    assert html[1].replace("<p> ", "<p>") == f"<p>{EMOJI[text]}</p>"
+    assert bool(emoji.found) is (text != EMOJI[text])
+
+
+def test_an_emoji_that_a_font_has_stays() -> None:
+    emoji = Emoji(["🎌"])
+    _, html = emoji.without(telling("x"), {1: "<p>👍🏽 and 🎌</p>"})
+    assert html[1] == "<p>👍🏽 and</p>"
+    assert emoji.found == ("🎌",)
+
+
+def test_an_issue_is_not_held_for_an_emoji_and_preflight_warns_of_it(lite_folder: Folder) -> None:
+    (lite_folder.path / "templates").symlink_to(TEMPLATES)
+    with lite_folder.session() as session:
+        issue = issue_with(session, {}, {"headline": "🎌🎌", "body": "Go 🎌 go, 🇯🇵."})
+        paper = render_issue(session, lite_folder, *lite_folder.publication(), issue, NOW)[RenditionKind.pdf].content
+        found = [each for each in preflight.look(session, lite_folder, issue, NOW) if each.rule == "no-pdf"]
+    if not pdf.left_out(paper):
+        pytest.skip("this machine has a font with emoji, and nothing is left out")
+    assert pdf.left_out(paper) == ("🎌", "🇯🇵")
+    assert "Gogo,JP." in text_of(paper)
+    assert [(each.level, each.story) for each in found] == [(Level.warning, 2)] * 2
+    assert 'no font here has "🎌"' in found[0].sentence
 
 
 def test_a_letter_that_no_font_has_outside_the_stories_is_said_to_be_there() -> None:

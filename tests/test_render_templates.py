@@ -20,6 +20,7 @@ Change = Callable[..., Path]
 def change(tmp_path: Path) -> Change:
     """change("issue.mjml", old, new): a copy of the sample's templates, something in it replaced."""
     shutil.copytree(TEMPLATES / "digest", tmp_path / "digest")
+    shutil.copytree(TEMPLATES / "shared", tmp_path / "shared")
 
     def replace(name: str, old: str, new: str) -> Path:
         path = tmp_path / "digest" / name
@@ -44,6 +45,7 @@ def mistake(folder: Path, name: str) -> Mistake:
     return caught.value
 
 
+FOOT = '{% include "shared/text-foot.txt" %}'
 HEADLINE = '<h2><a href="{{ story.url }}">{{ story.headline }}</a></h2>'
 
 WRONG = {
@@ -118,12 +120,14 @@ def test_a_mistake_that_a_value_makes_is_placed_in_the_template_as_it_came_out(c
 
 
 def test_an_endless_template_is_stopped_while_it_still_runs(change: Change) -> None:
-    folder = change("issue.txt", "In this issue", "{% for i in range(900000) %}more and more{% endfor %}{{ 1 / 0 }}")
+    folder = change(
+        "issue.txt", '{{ _("In this issue") }}', "{% for i in range(900000) %}more and more{% endfor %}{{ 1 / 0 }}"
+    )
     assert "makes more than 2,000,000 characters" in str(mistake(folder, "issue.txt"))
 
 
 def test_an_endless_template_is_stopped(change: Change) -> None:
-    folder = change("issue.txt", "In this issue", "{% for i in range(900000) %}more and more{% endfor %}")
+    folder = change("issue.txt", '{{ _("In this issue") }}', "{% for i in range(900000) %}more and more{% endfor %}")
     assert "makes more than 2,000,000 characters" in str(mistake(folder, "issue.txt"))
 
 
@@ -137,11 +141,11 @@ def test_a_template_that_is_missing_is_named(change: Change, name: str) -> None:
 def test_a_design_that_is_missing_is_named_with_those_there_are() -> None:
     with pytest.raises(TemplateMistake) as caught:
         render(sample(design="glossy"), TEMPLATES)
-    assert str(caught.value) == f'{TEMPLATES / "glossy"}: there is no design "glossy". There is digest.'
+    assert str(caught.value) == f'{TEMPLATES / "glossy"}: there is no design "glossy". There is brief, digest, letter.'
 
 
 def test_a_template_that_is_not_utf_8_is_named_with_its_line(change: Change) -> None:
-    folder = change("issue.txt", "Web page", "Web page")
+    folder = change("issue.txt", "In this issue", "In this issue")
     path = folder / "digest" / "issue.txt"
     path.write_bytes(path.read_bytes().replace(b"In this issue", b"In this issu\xe9"))
     assert mistake(folder, "issue.txt").line == line_of(path, b"In this issu")
@@ -165,25 +169,59 @@ def test_a_story_where_no_text_can_be_is_a_mistake(change: Change) -> None:
 
 
 def test_a_filter_that_breaks_a_merge_field_is_noticed(change: Change) -> None:
-    folder = change("issue.txt", "{{ wrap(edition.imprint) }}", "{{ '[[city]]'|replace('g', 'G') }}")
+    folder = change("issue.txt", FOOT, "{{ '[[city]]'|replace('g', 'G') }}")
     assert "a merge field was changed on its way" in str(mistake(folder, "issue.txt"))
 
 
 def test_capitals_leave_merge_fields_alone(change: Change) -> None:
-    folder = change("issue.txt", "{{ wrap(edition.imprint) }}", "{{ 'dear [[city]]'|upper }}")
+    folder = change("issue.txt", FOOT, "{{ 'dear [[city]]'|upper }}")
     assert "DEAR \x02city\x03" in render(sample(), folder)[RenditionKind.text]
 
 
 def test_a_readers_own_link_on_the_web_page_is_a_mistake(change: Change) -> None:
-    folder = change("page.html", "</footer>", '<a href="[[unsubscribe_url]]">Leave</a></footer>')
+    folder = change("page.html", "</main>", '<a href="[[unsubscribe_url]]">Leave</a></main>')
     assert "The page is the same for all" in str(mistake(folder, "page.html"))
 
 
 def test_a_mistake_in_inline_css_has_its_line_and_column(change: Change) -> None:
-    folder = change("inline.css", "h2 a { color: #15191f;", "h2 a { color: #159;")
+    folder = change("inline.css", '{% include "shared/mail.css" %}', "h1 { margin: 0; }\nh2 a { color: #159; }")
     found = mistake(folder, "inline.css")
     assert (found.line, found.column) == (line_with(folder, "inline.css", "#159;"), 8)
     assert "#159 is a colour of three digits" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "told"),
+    [
+        ("mail.css", "h2 a { color: #15191f;", "h2 a { color: #159;", "#159 is a colour of three digits"),
+        ("mail-exits.mjml", "<mj-column", "<mj-colum", "there is no element <mj-colum>"),
+        ("mail-foot.mjml", "edition.imprint", "edition.imprnt", 'there is no "imprnt" in edition'),
+        ("mail-foot.mjml", "[[address]]", "[[adress]]", "[[adress]] is not a field"),
+        ("text-head.txt", "publication.title", "publication.titel", 'there is no "titel" in publication'),
+        ("page.html", "edition.imprint", "edition.imprnt", 'there is no "imprnt" in edition'),
+    ],
+)
+def test_a_mistake_in_a_shared_template_is_that_files_with_its_line(
+    change: Change, name: str, old: str, new: str, told: str
+) -> None:
+    folder = change(f"../shared/{name}", old, new)
+    with pytest.raises((TemplateMistake, FieldMistake)) as caught:
+        render(sample(), folder)
+    text = (folder / "shared" / name).read_text("utf-8")
+    assert caught.value.where == str(folder / "shared" / name)
+    assert caught.value.line == text[: text.index(new)].count("\n") + 1
+    assert told in str(caught.value)
+
+
+def test_a_design_includes_from_shared_and_from_no_other_folder_beside_it(change: Change) -> None:
+    folder = change("issue.mjml", HEADLINE, '{% include "other/x.mjml" %}')
+    (folder / "other").mkdir()
+    (folder / "other" / "x.mjml").write_text("x")
+    assert 'there is no template "other/x.mjml"' in str(mistake(folder, "issue.mjml"))
+    for way in ("shared/../other/x.mjml", "../other/x.mjml", "shared/../../secret.txt"):
+        shutil.copy(TEMPLATES / "digest" / "issue.mjml", folder / "digest" / "issue.mjml")
+        change("issue.mjml", HEADLINE, '{% include "' + way + '" %}')
+        assert "there is no template" in str(mistake(folder, "issue.mjml"))
 
 
 def test_a_condition_across_paragraphs_is_refused_with_its_story() -> None:
@@ -198,7 +236,8 @@ def test_a_condition_that_never_ends_is_refused_with_its_story() -> None:
 
 
 def test_what_is_included_keeps_its_width(change: Change) -> None:
-    folder = change("issue.mjml", "    {# Why it came", '    {% include "more.mjml" %}\n    {# Why it came')
+    foot = '{% include "shared/mail-foot.mjml" %}'
+    folder = change("issue.mjml", foot, '{% include "more.mjml" %}' + foot)
     (folder / "digest" / "more.mjml").write_text(
         "<mj-section><mj-column><mj-text>More</mj-text></mj-column></mj-section>"
     )

@@ -462,7 +462,7 @@ def test_the_segment_is_frozen_with_the_audience(
     make_folder: Callable[..., Folder], subscribe: Callable[..., Subscriber], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = make_folder(SEGMENTS, USUAL)
-    monkeypatch.setattr(dispatch, "render", lambda *_: True)
+    monkeypatch.setattr(dispatch, "ready", lambda *_: None)
     with folder.session() as session:
         three(session, subscribe)
         issue = approved(session)
@@ -490,7 +490,7 @@ def test_a_segment_with_a_mistake_holds_the_issue_and_nobody_is_sent_it(
     words: str,
 ) -> None:
     folder = make_folder(*changes)
-    monkeypatch.setattr(dispatch, "render", lambda *_: True)
+    monkeypatch.setattr(dispatch, "ready", lambda *_: None)
     with folder.session() as session:
         three(session, subscribe)
         issue = approved(session)

@@ -1,4 +1,4 @@
-"""What readers' pages and letters say, as it has to be translated.
+"""What readers' pages, letters and issues say, as it has to be translated.
 
 python -m tests.wording        brings templates/translations/*.po up to date with the sentences in use
 """
@@ -6,15 +6,34 @@ python -m tests.wording        brings templates/translations/*.po up to date wit
 from __future__ import annotations
 
 import io
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).parent.parent
+_IN_TYPST = re.compile(r'\bwords\("((?:[^"\\]|\\.)*)"')
+
+
+def in_typst(file: IO[bytes], keywords: Any, tags: Any, options: Any) -> Iterator[tuple[int, None, str, list[str]]]:
+    """The sentences that an issue.typ has translated: words("…")."""
+    del keywords, tags, options
+    text = file.read().decode()
+    for found in _IN_TYPST.finditer(text):
+        yield text.count("\n", 0, found.start()) + 1, None, re.sub(r"\\(.)", r"\1", found[1]), []
+
+
 PLACES = {
-    ROOT / "templates": [("web/**.html", "jinja2"), ("mail/**", "jinja2")],
+    ROOT / "templates": [
+        ("**.html", "jinja2"),
+        ("**.mjml", "jinja2"),
+        ("**.txt", "jinja2"),
+        ("**.typ", in_typst),
+    ],
     ROOT / "newsletter": [("**.py", "python")],
 }
 VOLATILE = tuple(

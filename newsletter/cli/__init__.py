@@ -26,6 +26,8 @@ COMMANDS = {
     "delivery": ("delivery", "The log of deliveries: list, show, retry, resolve, export."),
     "bounce": ("bounce", "What came back: read, fetch, list, show, summary."),
     "numbers": ("numbers", "How lists grow, what came back, why readers leave: show, link."),
+    "archive": ("archive", "What anyone may read: build, search."),
+    "template": ("template", "Designs: list, check, copy."),
     "calendar": ("calendar", "The next issues: deadline, send time, number."),
     "doctor": ("doctor", "Is this fit to send? Machine, database, relays, keys; dkim-key."),
     "db": ("db", "The database: upgrade, check, backup."),

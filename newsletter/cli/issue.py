@@ -23,8 +23,14 @@ ELSEWHERE = {
     "list": ("issue_show.list_", "Every issue, newest first, and why it stands where it does."),
     "show": ("issue_show.show", "Everything about one issue."),
     "preview": ("issue_send.preview", "See it as a reader would get it."),
+    "preflight": ("preflight.preflight", "See what would go wrong in readers' inboxes."),
     "test": ("issue_send.test", "Send it to an address of your own."),
     "send": ("issue_send.send", "Send it now."),
+    "correct": ("issue_correct.correct", "Put right what readers have had, and say so."),
+    "corrections": ("issue_correct.corrections", "What was corrected in it, and when."),
+    "verify": ("issue_correct.verify", "Render it again, and compare."),
+    "export": ("issue_folder.export", "Write it into a folder: stories, pictures, renditions, checksums."),
+    "import": ("issue_folder.import_", "Read such folders into the archive; nothing is mailed."),
 }
 
 
@@ -153,6 +159,7 @@ def assemble(
 @click.option("--number", type=click.IntRange(0), help="0 for the one that follows.")
 @click.option("--through", type=click.IntRange(0), help="The last number of a combined one; 0 for none.")
 @click.option("--segment", metavar="NAME", help='Who gets it; all for everybody, "" for the usual ones.')
+@click.option("--private/--public", default=None, help="Whether only who has its link reads it on the web.")
 @publication_option
 @at_option
 def edit(
@@ -163,14 +170,17 @@ def edit(
     number: int | None,
     through: int | None,
     segment: str | None,
+    private: bool | None,
     publication: str | None,
     now: dt.datetime,
 ) -> None:
-    """Say what an issue is to be called, and who gets it.
+    """Say what an issue is to be called, who gets it, and who may read it on the web.
 
     What it is called is frozen when it is assembled: reopen it first. Who gets it can be changed until it is approved.
+    Whether it is private can be changed until it is rendered, since the address of its page stands in the mail.
 
     \b
+    newsletter issue edit next --private
     newsletter issue edit next --subject "{title} {volume}.{number}: two in one" --through 22
     newsletter issue edit next --volume 3 --number 1
     newsletter issue edit 2.21 --segment tokyo
@@ -178,9 +188,9 @@ def edit(
     from newsletter import config, issues, segments
 
     frozen = (subject, preheader, volume, number, through)
-    if all(wish is None for wish in (*frozen, segment)):
+    if all(wish is None for wish in (*frozen, segment, private)):
         raise click.UsageError(
-            "Say what to change: --subject, --preheader, --volume, --number, --through or --segment."
+            "Say what to change: --subject, --preheader, --volume, --number, --through, --segment or --private."
         )
     settled = config.read(place() / "config.toml")
     with changing(which, publication, now) as (session, slug, settings, found):
@@ -196,6 +206,8 @@ def edit(
             )
         if segment is not None:
             issues.choose_segment(session, settled, found, segment)
+        if private is not None:
+            issues.make_private(session, found, private)
         expected = issues.expected(session, slug, settings, found)
         title = issues.name(found)
         goes_to = segments.name_of(settings, found)
@@ -203,6 +215,8 @@ def edit(
         _say(f"{title} will be {expected.long}." if expected else f"{title} has no number yet.")
     if segment is not None:
         _say(f"{title} goes to the segment {goes_to}." if goes_to else f"{title} goes to everybody on its lists.")
+    if private is not None:
+        _say(f"{title} is {'read on the web only by who has its link' if private else 'for all to read on the web'}.")
 
 
 @issue.command()

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from newsletter.cli.common import at_option, console, here, plural, publication_option, yes_option
+from newsletter.cli.common import at_option, console, here, listed, plural, publication_option, yes_option
 from newsletter.cli.issue import by_option, issue_argument
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from newsletter.audience import Audience
 
 
 @click.command()
@@ -21,19 +27,34 @@ from newsletter.cli.issue import by_option, issue_argument
     type=click.Path(path_type=Path, file_okay=False),
     help="The folder to write into.  [default: preview/ISSUE]",
 )
+@click.option("--no-pictures", is_flag=True, help="Without the contact sheet, which takes some seconds.")
 @publication_option
 @at_option
-def preview(which: str, reader: str | None, output: Path | None, publication: str | None, now: dt.datetime) -> None:
+def preview(
+    which: str,
+    reader: str | None,
+    output: Path | None,
+    no_pictures: bool,
+    publication: str | None,
+    now: dt.datetime,
+) -> None:
     """See an issue as a reader would get it: the HTML with its pictures, the text, the PDF, and the whole message.
+
+    Where there is Chromium, also contact-sheet.png: inboxes, phone, desk, dark, forced dark, pictures off, text and
+    PDF on one picture, and in pictures/ each of them by itself.
 
     One that still takes drafts is shown as it would go now. Nothing is kept of that.
 
     \b
     newsletter issue preview                              the next one
     newsletter issue preview 2.21 --as ada@example.org
-    newsletter issue preview next --output /tmp/look
+    newsletter issue preview next --output /tmp/look --no-pictures
     """
     from newsletter import preview as previews
+    from newsletter.cli.preflight import summary
+    from newsletter.cli.progress import progress
+    from newsletter.contact_sheet import STEPS
+    from newsletter.errors import BrowserMistake
 
     folder = here()
     slug, _ = folder.publication(publication)
@@ -46,6 +67,16 @@ def preview(which: str, reader: str | None, output: Path | None, publication: st
         click.echo(f"There is no PDF, and without one it isn't sent: {made.no_pdf}")
     for file in files:
         click.echo(str(file))
+    if not no_pictures:
+        try:
+            with progress("Pictures", STEPS) as taken:
+                sheet, *shots = previews.draw(folder, made, place, taken)
+            click.echo(str(sheet))
+            click.echo(f"{shots[0].parent}: {listed(shot.stem for shot in shots)}")
+        except BrowserMistake as mistake:
+            click.echo(f"There is no contact sheet: {mistake}")
+    for line in summary(made.findings, which):
+        click.echo(line)
 
 
 @click.command()
@@ -135,6 +166,7 @@ def send(which: str, start_only: bool, by: str, yes: bool, publication: str | No
     from newsletter.cli.work import clock_from, stop_on_signals
     from newsletter.models import Issue
     from newsletter.pool import probe
+    from newsletter.render import aside
     from newsletter.sender import Sender
     from newsletter.states import IssueState
 
@@ -144,7 +176,7 @@ def send(which: str, start_only: bool, by: str, yes: bool, publication: str | No
     probe(folder)
     with folder.reading() as session:
         issue = issues.find(session, slug, which)
-        name, state = issues.name(issue), issue.state
+        name, number, state = issues.name(issue), issue.id, issue.state
         ahead = (
             dispatch.ahead(session, folder.config, slug, issue, now)
             if state in (IssueState.assembled, IssueState.approved)
@@ -156,19 +188,22 @@ def send(which: str, start_only: bool, by: str, yes: bool, publication: str | No
         if segment:
             click.echo(f"{ahead.excluded.get('outside the segment', 0):,} are outside the segment {segment}.")
         click.confirm(f"Send {name} to {plural(ahead.due, 'reader')}{to} now?", abort=True)
-    with folder.session() as session:
-        issue = issues.find(session, slug, which)
+
+    def started(session: Session) -> Audience | None:
+        issue = session.get_one(Issue, number)
         if issue.state is IssueState.assembled:
             issues.approve(session, issue, by, now)
-        if issue.state is not IssueState.sending:
-            frozen = dispatch.start(session, folder, issue, now)
-            left_out = ", ".join(f"{count:,} {reason}" for reason, count in frozen.excluded.items())
-            click.echo(f"{name}: {frozen.candidates:,} candidates, {frozen.due:,} due{to}")
-            if left_out:
-                click.echo(f"Left out: {left_out}")
-        tally = deliveries.tally(session, issue.id)
-        number, due = issue.id, sum(tally.values())
-        done = due - sum(tally.get(each, 0) for each in deliveries.OPEN)
+        return None if issue.state is IssueState.sending else dispatch.start(session, folder, issue, now)
+
+    if frozen := aside(folder, started):
+        left_out = ", ".join(f"{count:,} {reason}" for reason, count in frozen.excluded.items())
+        click.echo(f"{name}: {frozen.candidates:,} candidates, {frozen.due:,} due{to}")
+        if left_out:
+            click.echo(f"Left out: {left_out}")
+    with folder.reading() as session:
+        tally = deliveries.tally(session, number)
+    due = sum(tally.values())
+    done = due - sum(tally.get(each, 0) for each in deliveries.OPEN)
     if start_only:
         return
     asked = stop_on_signals()

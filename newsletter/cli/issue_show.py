@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from newsletter.config import Publication
     from newsletter.models import Issue
+    from newsletter.preflight import Finding
 
 
 @click.command("list")
@@ -85,10 +86,11 @@ def show(which: str, publication: str | None, as_json: bool, now: dt.datetime) -
     from newsletter import config
 
     with changing(which, publication, now) as (session, slug, settings, found):
-        row = _facts(session, slug, settings, found)
+        row = _facts(session, slug, settings, found) | _record(session, slug, found, now)
     zone = config.zone(settings.cadence.zone)
     if not found.started and row["state"] not in ("sent", "cancelled"):
         row |= _ahead(slug, found, now)
+        row["preflight"] = _preflight(found, now)
 
     def shown(out: Console) -> None:
         from rich.text import Text
@@ -111,10 +113,16 @@ def show(which: str, publication: str | None, as_json: bool, now: dt.datetime) -
         for field in ("subject", "preheader"):
             if row[field]:
                 clocks.add_row(field, "", row[field])
+        if row["private"]:
+            clocks.add_row("private", "", row["address"] or "it has its address once it is assembled")
+        if row["corrections"]:
+            revision = row["corrections"][-1]["revision"]
+            clocks.add_row("corrected", "", f"revision {revision}: newsletter issue corrections {row['label']}")
         out.print(clocks)
         out.print()
         if row["why"]:
-            next_look = local(row["next_look"], zone, now=now) or "when someone decides"
+            over = row["state"] in ("sent", "cancelled")
+            next_look = local(row["next_look"], zone, now=now) or ("" if over else "when someone decides")
             waits = table("Why", "Since", "Next look")
             waits.add_row(_why(row), local(row["since"], zone, now=now), next_look)
             out.print(waits)
@@ -126,6 +134,12 @@ def show(which: str, publication: str | None, as_json: bool, now: dt.datetime) -
             out.print(stories)
         elif row["ready"] is not None:
             out.print(f"{plural(row['ready'], 'draft')} ready: newsletter draft list.")
+        if row["preflight"] is not None:
+            from newsletter.cli.preflight import summary
+
+            out.print()
+            for line in summary(row["preflight"], row["label"]):
+                out.print(Text(line))
 
     emit(as_json, row, shown)
 
@@ -170,6 +184,7 @@ def _facts(session: Session, slug: str, settings: Publication, each: Issue) -> d
         "preheader": each.preheader or each.wanted_preheader,
         "segment": segments.name_of(settings, each) or None,
         "no_audience": None,
+        "preflight": None,
         "candidates": each.candidates,
         "excluded": each.excluded,
         "ready": len(drafts.candidates(session, slug, each.slot)) if unassembled else None,
@@ -185,6 +200,27 @@ def _facts(session: Session, slug: str, settings: Publication, each: Issue) -> d
     }
 
 
+def _record(session: Session, slug: str, each: Issue, now: dt.datetime) -> dict[str, Any]:
+    """What is kept of it for good: where its page is, whether that is private, what was corrected."""
+    from newsletter.cli.issue_correct import facts
+    from newsletter.render.edition import page_url
+    from newsletter.tokens import keys
+
+    folder = here()
+    private = each.private
+    if each.assembled is None:
+        private = folder.config.publications[slug].private if each.wanted_private is None else each.wanted_private
+    address = None
+    if each.assembled is not None and each.volume is not None and each.number is not None:
+        key = keys(session, now).issue(each.id) if private else ""
+        address = page_url(folder.config.base_url, slug, each.volume, each.number, key)
+    return {
+        "private": private,
+        "address": address,
+        "corrections": [facts(session, one) for one in each.corrections],
+    }
+
+
 def _ahead(slug: str, each: Issue, now: dt.datetime) -> dict[str, Any]:
     """Who it would go to now, by reading alone: a large list takes a moment to count."""
     from newsletter import dispatch
@@ -197,6 +233,17 @@ def _ahead(slug: str, each: Issue, now: dt.datetime) -> dict[str, Any]:
     except Mistake as mistake:
         return {"no_audience": str(mistake)}
     return {"candidates": found.candidates, "excluded": found.excluded}
+
+
+def _preflight(each: Issue, now: dt.datetime) -> tuple[Finding, ...] | None:
+    """What preflight finds in it; None while it isn't rendered."""
+    from newsletter import preflight
+    from newsletter.models import Issue
+
+    folder = here()
+    with folder.reading() as session:
+        found = session.get_one(Issue, each.id)
+        return preflight.look(session, folder, found, now) if preflight.is_rendered(session, found) else None
 
 
 def _audience(row: dict[str, Any]) -> str:

@@ -12,9 +12,19 @@ At most one process at a time is at work on a publication's issues; each functio
 
 from newsletter.issues.advancing import advance, open_next
 from newsletter.issues.assembling import assemble, expected
-from newsletter.issues.changing import approve, cancel, choose_segment, hold, override, pause, reopen, resume
+from newsletter.issues.changing import (
+    approve,
+    cancel,
+    choose_segment,
+    hold,
+    make_private,
+    override,
+    pause,
+    reopen,
+    resume,
+)
 from newsletter.issues.finding import due, find, last_numbered, listing, number_of
-from newsletter.issues.states import Event, Happened, lock, name
+from newsletter.issues.states import Event, Happened, lock, lock_calendar, name
 
 __all__ = [
     "Event",
@@ -31,6 +41,8 @@ __all__ = [
     "last_numbered",
     "listing",
     "lock",
+    "lock_calendar",
+    "make_private",
     "name",
     "number_of",
     "open_next",

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from newsletter import cadence, drafts, notices, numbering
@@ -14,7 +15,7 @@ from newsletter.config import SUBJECT_NAMES, Approval, Publication, span
 from newsletter.errors import IssueMistake
 from newsletter.issues import finding
 from newsletter.issues.states import Event, Happened, enter, lock, name, refuse
-from newsletter.models import Draft, Issue, Story, StoryText
+from newsletter.models import Correction, Draft, Issue, Story, StoryText
 from newsletter.numbering import Number
 from newsletter.states import DraftState, IssueState
 
@@ -52,7 +53,9 @@ def assemble(session: Session, slug: str, publication: Publication, issue: Issue
     headlines = [story.headline for story in stories]
     issue.subject = subject(issue.wanted_subject or publication.subject, publication, number, date, headlines)
     issue.preheader = issue.wanted_preheader or preheader(headlines)
+    issue.private = publication.private if issue.wanted_private is None else issue.wanted_private
     issue.assembled = now
+    _tell_corrections(session, issue)
     by_hand = publication.approval is Approval.manual
     enter(
         issue,
@@ -205,6 +208,22 @@ def _copy(
     session.flush()
     session.expire(issue, ["stories"])
     return stories
+
+
+def _tell_corrections(session: Session, issue: Issue) -> None:
+    """Has an issue tell the corrections that were announced and that no issue has told yet.
+
+    Those of a private issue wait for another private one: the note leads to its page.
+    """
+    earlier = select(Issue.id).where(Issue.publication == issue.publication, Issue.id != issue.id)
+    if not issue.private:
+        earlier = earlier.where(Issue.private.is_(False))
+    session.execute(
+        update(Correction)
+        .where(Correction.announced, Correction.told_in.is_(None), Correction.issue_id.in_(earlier))
+        .values(told_in=issue.id)
+    )
+    session.expire(issue, ["notes"])
 
 
 def _stories(count: int) -> str:

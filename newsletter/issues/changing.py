@@ -14,7 +14,7 @@ from newsletter.errors import IssueMistake
 from newsletter.issues import finding
 from newsletter.issues.assembling import check_subject
 from newsletter.issues.states import back, enter, lock, may_do, name, refuse
-from newsletter.models import Delivery, Draft, Issue, Rendition, Story
+from newsletter.models import Correction, Delivery, Draft, Issue, Rendition, Story
 from newsletter.numbering import MOST, Number
 from newsletter.states import DeliveryState, DraftState, IssueState
 
@@ -109,6 +109,7 @@ def cancel(session: Session, issue: Issue, why: str, now: dt.datetime) -> None:
     else:
         _turn_drafts(session, issue, DraftState.ready, now)
         _give_number_back(session, issue)
+        _tell_later(session, issue)
     if issue.started is not None:
         issue.finished = now
     enter(issue, IssueState.cancelled, now, why=why, next_look=None)
@@ -130,7 +131,9 @@ def reopen(session: Session, issue: Issue, now: dt.datetime, by: str = "") -> No
     session.execute(delete(Story).where(Story.issue_id == issue.id))
     _turn_drafts(session, issue, DraftState.ready, now)
     _give_number_back(session, issue)
+    _tell_later(session, issue)
     issue.date = issue.assembled = None
+    issue.private = False
     issue.subject = issue.preheader = issue.approved_by = ""
     if issue.held_by:
         enter(
@@ -208,6 +211,25 @@ def choose_segment(session: Session, config: Config, issue: Issue, segment: str)
     session.flush()
 
 
+def make_private(session: Session, issue: Issue, private: bool | None) -> None:
+    """Whether an issue's page can be read only by who has its link; None: as its publication's issues are.
+
+    IssueMistake once it is rendered: the address of its page stands in the mail.
+    """
+    lock(session, issue)
+    where = issue.held_in if issue.state is IssueState.held else issue.state
+    rendered = session.scalar(select(exists().where(Rendition.issue_id == issue.id)))
+    if where not in (IssueState.open, *FROZEN) or rendered:
+        done = "made private" if private else "made public"
+        raise refuse(
+            issue, done, "It is rendered; reopen it first: newsletter issue reopen." if rendered else may_do(issue)
+        )
+    issue.wanted_private = private
+    if where is not IssueState.open and private is not None:
+        issue.private = private
+    session.flush()
+
+
 def _line(text: str, what: str) -> str:
     text = text.strip()
     if any(unicodedata.category(character) in {"Cc", "Zl", "Zp", "Cs"} for character in text):
@@ -222,6 +244,12 @@ def _not_before(issue: Issue, now: dt.datetime) -> None:
 def _turn_drafts(session: Session, issue: Issue, state: DraftState, now: dt.datetime) -> None:
     values = {"state": state, "changed": now} | ({"issue_id": None} if state is DraftState.ready else {})
     session.execute(update(Draft).where(Draft.issue_id == issue.id, Draft.state == DraftState.placed).values(**values))
+
+
+def _tell_later(session: Session, issue: Issue) -> None:
+    """Leaves the corrections that an issue was to tell to the next one."""
+    session.execute(update(Correction).where(Correction.told_in == issue.id).values(told_in=None))
+    session.expire(issue, ["notes"])
 
 
 def _give_number_back(session: Session, issue: Issue) -> None:

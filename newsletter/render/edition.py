@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import unicodedata
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -16,15 +17,16 @@ from newsletter.config import Publication
 from newsletter.dates import long_date
 from newsletter.errors import IssueMistake
 from newsletter.folder import Folder
-from newsletter.models import Issue, Story
+from newsletter.models import Correction, Issue, Story
+from newsletter.pictures import Prepared
+from newsletter.render import theme_pictures
 from newsletter.render.links import absolute
 from newsletter.tokens import Keys
 
-MAIL, COLUMN = 640, 560
-"""CSS pixels: the width of a mail, and that of its text."""
-
 # What lxml refuses, what frames merge fields, and what Gmail cuts a mail off at; none of it is ever seen.
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_NONE = "".join(chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF))
+"""What Unicode says are no characters, and never will be."""
+_UNSEEN = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef{_NONE}]")
 _LONGEST_ANCHOR = 60
 _TAKEN = frozenset({"contents", "top"})
 """Names that the web page has for itself."""
@@ -61,6 +63,37 @@ class PdfView:
 
 
 @dataclass(frozen=True, slots=True)
+class CorrectionView:
+    """What was wrong in the issue, and has been put right since readers had it."""
+
+    revision: int
+    """Of the page, the PDF and the feed entry: the first that has it."""
+    date: dt.date
+    long_date: str
+    words: str
+    """What was wrong, what is right."""
+    position: int | None = None
+    """The story's; None where it is about the issue as a whole."""
+    headline: str = ""
+    """The story's, as it is now."""
+    anchor: str = ""
+    """The story's place on the page."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoteView:
+    """A correction to an earlier issue, told to the readers of this one."""
+
+    label: str
+    """Of the earlier issue, in short: "2.21"."""
+    long_label: str
+    """In full: "Vol 2 No 21"."""
+    words: str
+    url: str
+    """The corrected story on the earlier issue's page."""
+
+
+@dataclass(frozen=True, slots=True)
 class StoryView:
     """One story. Its text is put into a template with `body(story)`."""
 
@@ -78,6 +111,8 @@ class StoryView:
     picture: PictureView | None
     source: str = ""
     """The host that `link` leads to, where the text itself has no link there."""
+    corrections: tuple[CorrectionView, ...] = ()
+    """Those of this story, the earliest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +135,21 @@ class Edition:
     """None where there is none to point to."""
     key: str = ""
     """What opens the page of a private issue; empty: anyone may read it."""
+    revision: int = 1
+    """1, as it was sent; from 2 what is read on the web and on paper since a correction."""
+    corrections: tuple[CorrectionView, ...] = ()
+    """All that this revision holds, the earliest first."""
+    notes: tuple[NoteView, ...] = ()
+    """Corrections to earlier issues, told in this one."""
+    logo: PictureView | None = None
+    """The publication's, from its theme."""
+    portrait: PictureView | None = None
+    """Who writes, likewise."""
+
+    @property
+    def revised(self) -> str:
+        """The date of this revision, as the publication's language writes it; empty for the first."""
+        return self.corrections[-1].long_date if self.corrections else ""
 
     @property
     def label(self) -> str:
@@ -125,6 +175,11 @@ class Edition:
     def url(self) -> str:
         """The issue's page on the web."""
         return page_url(self.base_url, self.slug, self.volume, self.number, self.key)
+
+    @property
+    def home(self) -> str:
+        """The publication's page on the web: its archive."""
+        return f"{self.base_url}/{self.slug}"
 
     @property
     def pdf_url(self) -> str:
@@ -164,19 +219,32 @@ def page_url(base_url: str, slug: str, volume: int, number: int, key: str = "") 
     return f"{base_url}/{slug}/private/{key}" if key else f"{base_url}/{slug}/{volume}/{number}"
 
 
-def edition(folder: Folder, slug: str, publication: Publication, issue: Issue, secret: Keys | None = None) -> Edition:
+def edition(
+    folder: Folder,
+    slug: str,
+    publication: Publication,
+    issue: Issue,
+    secret: Keys | None = None,
+    *,
+    revision: int | None = None,
+) -> Edition:
     """An assembled issue as its templates see it. IssueMistake where it has no number yet.
 
-    `secret` are the database's; a private issue's address is made with them.
+    `secret` are the database's; a private issue's address is made with them. `revision` is 1 for the issue as it was
+    sent, else one with the corrections up to it; None for the latest. The addresses of stories are those of the first:
+    mails and other pages lead there.
     """
     if issue.volume is None or issue.number is None or issue.date is None:
         raise IssueMistake("an issue is rendered once it has its number", remedy="Assemble it first.")
     base_url = absolute(folder.config.base_url) or folder.config.base_url
-    key = secret.issue(issue.id) if issue.private and secret else ""
-    page = page_url(base_url, slug, issue.volume, issue.number, key)
+    page = _page(base_url, issue, secret)
     stories = sorted(issue.stories, key=lambda story: story.position)
     lead = next((story for story in stories if story.picture), None)
     names = anchors([(story.position, story.headline) for story in stories])
+    made = [each for each in issue.corrections if revision is None or each.revision <= revision]
+    texts = {story.position: corrected(story, made) for story in stories}
+    places = dict(zip(texts, names, strict=True))
+    told = tuple(_told(each, texts, places, publication.language) for each in made)
     return Edition(
         publication=_seen(publication),
         slug=slug,
@@ -190,20 +258,86 @@ def edition(folder: Folder, slug: str, publication: Publication, issue: Issue, s
         stories=tuple(
             StoryView(
                 position=story.position,
-                headline=seen(story.headline),
+                headline=seen(texts[story.position][0]),
                 anchor=name,
                 url=f"{page}#{name}",
                 section=seen(story.section),
-                body=seen(story.body),
+                body=seen(texts[story.position][1]),
                 link=absolute(seen(story.link)) or "",
                 author=seen(story.author),
-                picture=_picture(folder, base_url, story, MAIL if story is lead else COLUMN),
+                picture=_picture(
+                    folder, base_url, story, publication.theme.width if story is lead else publication.theme.column
+                ),
+                corrections=tuple(each for each in told if each.position == story.position),
             )
             for story, name in zip(stories, names, strict=True)
         ),
         fields=fields.known(folder.config.attributes),
-        key=key,
+        key=secret.issue(issue.id) if issue.private and secret else "",
+        revision=max((each.revision for each in made), default=1),
+        corrections=told,
+        notes=tuple(_note(base_url, each, secret) for each in issue.notes),
+        logo=_themed(
+            folder,
+            base_url,
+            theme_pictures.logo(folder, publication),
+            publication.theme.logo_width,
+            publication.theme.logo_alt or publication.publisher,
+        ),
+        portrait=_themed(
+            folder,
+            base_url,
+            theme_pictures.portrait(folder, publication),
+            theme_pictures.PORTRAIT,
+            publication.theme.portrait_alt or publication.theme.signed,
+        ),
     )
+
+
+def corrected(story: Story, corrections: Iterable[Correction]) -> tuple[str, str]:
+    """The headline and the text of a story, with the corrections made to it, given earliest first."""
+    headline, body = story.headline, story.body
+    for each in corrections:
+        if each.position == story.position:
+            headline = headline if each.headline is None else each.headline
+            body = body if each.body is None else each.body
+    return headline, body
+
+
+def _told(
+    correction: Correction, texts: Mapping[int, tuple[str, str]], places: Mapping[int, str], language: str
+) -> CorrectionView:
+    at = correction.position
+    return CorrectionView(
+        revision=correction.revision,
+        date=correction.date,
+        long_date=long_date(correction.date, language),
+        words=seen(correction.words),
+        position=at,
+        headline="" if at is None else seen(texts[at][0]),
+        anchor="" if at is None else places[at],
+    )
+
+
+def _note(base_url: str, correction: Correction, secret: Keys | None) -> NoteView:
+    earlier = correction.issue
+    assert earlier.volume is not None, "only what readers have had is corrected"
+    assert earlier.number is not None
+    names = anchors([(story.position, story.headline) for story in earlier.stories])
+    places = {story.position: f"#{name}" for story, name in zip(earlier.stories, names, strict=True)}
+    return NoteView(
+        label=numbering.label(earlier.volume, earlier.number, earlier.through),
+        long_label=numbering.long_label(earlier.volume, earlier.number, earlier.through),
+        words=seen(correction.words),
+        url=_page(base_url, earlier, secret) + places.get(correction.position or 0, ""),
+    )
+
+
+def _page(base_url: str, issue: Issue, secret: Keys | None) -> str:
+    assert issue.volume is not None
+    assert issue.number is not None
+    key = secret.issue(issue.id) if issue.private and secret else ""
+    return page_url(base_url, issue.publication, issue.volume, issue.number, key)
 
 
 def seen(text: str) -> str:
@@ -240,6 +374,22 @@ def _seen(publication: Publication) -> Publication:
         publication,
         privacy_url=absolute(publication.privacy_url) or "",
         **{name: seen(getattr(publication, name)) for name in texts},
+    )
+
+
+def _themed(folder: Folder, base_url: str, made: Prepared | None, room: int, alt: str) -> PictureView | None:
+    if made is None:
+        return None
+    width = min(room, made.width)
+    return PictureView(
+        url=pictures.url(base_url, made),
+        width=width,
+        height=max(1, round(made.height * width / made.width)),
+        real_width=made.width,
+        real_height=made.height,
+        alt=seen(alt),
+        credit="",
+        file=pictures.path(folder.pictures, made),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import nh3
@@ -11,6 +11,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from mdit_py_plugins.footnote import footnote_plugin
 
+from newsletter.errors import DraftMistake
 from newsletter.render.links import absolute, host
 from newsletter.render.typography import kept_together, quotes, spaceless
 
@@ -18,6 +19,15 @@ _TAGS = frozenset(
     "p a br hr em strong s sup code pre ul ol li blockquote h3 h4 table thead tbody tr th td div".split()  # noqa: SIM905
 )
 _ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}, "th": {"align"}, "td": {"align"}, "div": {"class"}}
+
+_DEEPEST = 100
+"""Levels: a list in a list is two more, a quotation one."""
+_DEEPEST_QUOTES = 8
+_DEEPEST_STYLES = 4
+"""How many of emphasis, strong emphasis and strikethrough within each other make a difference."""
+_STYLES = ("em", "strong", "s")
+_WIDEST_TABLE = 73
+"""Characters: of the longest word of each of its columns, and two between them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +46,14 @@ class Body:
 
 @functools.lru_cache(maxsize=16)
 def _markdown(language: str) -> MarkdownIt:
-    # Deeper than a hundred levels no text goes; what does is cut off rather than let it bring the parser down.
-    options = {"typographer": True, "html": False, "xhtmlOut": True, "quotes": quotes(language), "maxNesting": 100}
+    # What is deeper the parser leaves out, rather than be brought down by it; `parse` says so.
+    options = {
+        "typographer": True,
+        "html": False,
+        "xhtmlOut": True,
+        "quotes": quotes(language),
+        "maxNesting": _DEEPEST,
+    }
     made = MarkdownIt("commonmark", options).enable(["table", "strikethrough", "replacements", "smartquotes"])
     made.use(footnote_plugin)
     for name, html in (
@@ -59,16 +75,25 @@ def _number(_: object, tokens: list[Token], at: int, *__: object) -> str:
     return f"<sup>{tokens[at].meta['id'] + 1}</sup>" + (" " if tokens[at].meta.get("note") else "")
 
 
-def parse(text: str, language: str, is_field: Callable[[str], bool] = lambda _: False) -> Body:
+def parse(text: str, language: str, is_field: Callable[[str], bool] = lambda _: False, where: str = "") -> Body:
     """A story's Markdown, its merge fields already hidden; `is_field` knows a hidden field that is an address.
 
     CommonMark with tables, strikethrough and footnotes; HTML in it is text. A link that isn't a whole web
     address is only its words. A picture within the text is a link to it, its words the alt text: nothing is
     fetched while rendering, so its size can't be known, and a picture without one makes mail jump.
-    Headings stand below the story's own.
+    Headings stand below the story's own. DraftMistake, with `where` and the line of the text, for lists and quotations
+    that go too deep to be read.
     """
     env: dict[str, object] = {}
     tokens = _markdown(language).parse(text, env)
+    for token in tokens:
+        if token.level >= _DEEPEST - 1 and token.type in ("blockquote_open", "list_item_open"):
+            raise DraftMistake(
+                f"lists or quotations stand within each other {_DEEPEST // 2 - 1} deep and deeper",
+                where=f"{where}, its text" if where else "the text",
+                line=token.map[0] + 1 if token.map else None,
+                remedy="Take some of their marks away.",
+            )
     headings = [int(token.tag[1]) for token in tokens if token.type == "heading_open"]
     top = min(headings, default=1)
     footnote: int | None = None
@@ -84,13 +109,34 @@ def parse(text: str, language: str, is_field: Callable[[str], bool] = lambda _: 
             if footnote is not None:
                 token.children.insert(0, Token("footnote_ref", "", 0, meta={"id": footnote, "note": True}))
                 footnote = None
-    return Body(tuple(token for token in tokens if token.type != "footnote_anchor"))
+    return Body(tuple(_shallow(token for token in tokens if token.type != "footnote_anchor")))
+
+
+def _shallow(tokens: Iterable[Token]) -> Iterator[Token]:
+    """Tokens without the quotations that leave no room for words; what is in them stands in the one around them."""
+    depth = 0
+    for token in tokens:
+        if token.type in ("blockquote_open", "blockquote_close"):
+            depth -= token.nesting < 0
+            within = depth
+            depth += token.nesting > 0
+            if within >= _DEEPEST_QUOTES:
+                continue
+        yield token
 
 
 def _inline(children: list[Token], is_field: Callable[[str], bool]) -> list[Token]:
     made: list[Token] = []
     linked: list[bool] = []
+    depth = 0
     for token in children:
+        if token.tag in _STYLES:
+            # Opening, it stands within so many others; closing, likewise.
+            depth -= token.nesting < 0
+            within = depth
+            depth += token.nesting > 0
+            if within >= _DEEPEST_STYLES:
+                continue
         if token.type == "link_open":
             url = str(token.attrs["href"])
             whole = url if is_field(url) else absolute(url)
@@ -127,10 +173,65 @@ def _picture_link(token: Token, *, inside: bool) -> list[Token]:
     return [Token("link_open", "a", 1, attrs={"href": url}), text, Token("link_close", "a", -1)]
 
 
+def _narrowed(tokens: Sequence[Token]) -> Iterator[Token]:
+    """Tokens with the tables that are too wide for a mail as lists."""
+    table: list[Token] | None = None
+    for token in tokens:
+        if token.type == "table_open":
+            table = []
+        if table is None:
+            yield token
+            continue
+        table.append(token)
+        if token.type == "table_close":
+            rows = list(_rows(table))
+            widths = (2 + max(map(_longest_word, column)) for column in zip(*rows, strict=False))
+            yield from table if sum(widths) <= _WIDEST_TABLE else _listed(rows)
+            table = None
+
+
+def _rows(table: Sequence[Token]) -> Iterator[list[Token]]:
+    row: list[Token] = []
+    for token in table:
+        if token.type == "inline":
+            row.append(token)
+        elif token.type == "tr_close":
+            yield row
+            row = []
+
+
+def _longest_word(cell: Token) -> int:
+    said = "".join(child.content if child.type in ("text", "code_inline") else " " for child in cell.children or ())
+    return max(map(len, said.split()), default=0)
+
+
+def _listed(rows: Sequence[Sequence[Token]]) -> Iterator[Token]:
+    head, *body = rows
+    yield Token("bullet_list_open", "ul", 1, block=True)
+    for row in body or [[Token("inline", "", 0, children=[]) for _ in head]]:
+        yield Token("list_item_open", "li", 1, block=True)
+        yield Token("paragraph_open", "p", 1, block=True)
+        line: list[Token] = []
+        for name, cell in zip(head, row, strict=False):
+            if line:
+                line.append(Token("hardbreak", "br", 0))
+            if name.children:
+                line += [Token("strong_open", "strong", 1), *name.children, Token("strong_close", "strong", -1)]
+                line.append(Token("text", "", 0, content=": "))
+            line += cell.children or []
+        yield Token("inline", "", 0, children=line)
+        yield Token("paragraph_close", "p", -1, block=True)
+        yield Token("list_item_close", "li", -1, block=True)
+    yield Token("bullet_list_close", "ul", -1, block=True)
+
+
 def to_html(body: Body, language: str) -> str:
-    """A story's text as HTML: closed elements from a short list, and nothing that runs, loads or styles."""
+    """A story's text as HTML: closed elements from a short list, and nothing that runs, loads or styles.
+
+    A table whose longest words have no room beside each other is a list of its rows, each cell behind its head.
+    """
     maker = _markdown(language)
-    html = maker.renderer.render(list(body.tokens), maker.options, {})
+    html = maker.renderer.render(list(_narrowed(body.tokens)), maker.options, {})
     # markdown-it lets no HTML through; the sanitiser holds even if one day it did.
     return nh3.clean(
         html,

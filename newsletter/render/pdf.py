@@ -17,19 +17,21 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from newsletter.errors import ConfigMistake, FontMistake, Mistake, PictureMistake, TemplateMistake
+from newsletter import translations
+from newsletter.errors import ConfigMistake, FontMistake, MissingGlyph, Mistake, PictureMistake, TemplateMistake
 from newsletter.folder import Folder
 from newsletter.render import templates
-from newsletter.render.edition import Edition, PictureView, StoryView
+from newsletter.render.edition import CorrectionView, Edition, PictureView, StoryView
 from newsletter.render.links import host
 from newsletter.render.pdf_blocks import Block, blocks, visible, words
+from newsletter.render.pdf_emoji import Emoji
 from newsletter.render.pdf_press import MAIN, Wrong, pressed
 from newsletter.render.rendering import for_nobody
+from newsletter.theme_settings import Theme
 
 LARGEST_DESIGN = 20_000_000
 """Bytes of pictures and the like that a design may have."""
@@ -39,57 +41,50 @@ _OF_A_DESIGN = (".typ", ".svg", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".json
 _TAKEN = {"PNG": ("png", {"1", "L", "LA", "P", "RGB", "RGBA"}), "JPEG": ("jpg", {"L", "RGB"})}
 """What typst shows as it is: formats by Pillow's names, and their modes."""
 _PAGES = re.compile(rb"<xmpTPg:NPages>(\d+)</xmpTPg:NPages>")
+_LEFT_OUT = re.compile(rb"left out: (U\+[0-9A-F]+(?: U\+[0-9A-F]+)*)")
 _SCRIPTS = {"Hant": "TW", "Hans": "CN"}
 
 _MAIN = b"""\
 #import "/newsletter.typ": edition, publication, faces
 #set document(
   title: edition.title, author: publication.publisher, description: edition.preheader,
-  keywords: (edition.long_label, publication.title), date: datetime(..edition.date),
+  keywords: (edition.long_label, publication.title, ..edition.left_out), date: datetime(..edition.date),
 )
 #set text(
   font: faces, lang: edition.language, region: edition.region,
   dir: if publication.direction == "rtl" { rtl } else { ltr }, fallback: sys.inputs.machine == "yes",
 )
 #include "/design/issue.typ"
+#context {
+  let told = query(<corrected>).map(it => it.value)
+  for it in edition.corrections {
+    assert(it.number in told, message: "this design doesn't show corrections: put story.corrections.map(corrected) in")
+  }
+  let told = query(<noted>).map(it => it.value)
+  for it in edition.notes {
+    assert(it.url + it.words in told, message: "this design doesn't show edition.notes: put noted(it) in for each")
+  }
+}
 """
 
 
-@dataclass(frozen=True, slots=True)
-class MissingGlyph:
-    """Letters that no font has: they would be empty boxes."""
-
-    text: str
-    name: str
-    """As Unicode calls it: "U+13000 EGYPTIAN HIEROGLYPH A001"."""
-    story: int | None
-    """The position of the first story that it stands in; None: it is in none, but in the masthead or the like."""
-    headline: str = ""
-
-
 def make(edition: Edition, folder: Folder) -> bytes:
-    """The PDF of an issue.
+    """The PDF of an issue. Emoji that no font has are left out of it, or are letters: see `left_out`.
 
     TemplateMistake with file and line for what is wrong with issue.typ, and where it takes too long or too much
-    memory; FontMistake for letters that no font has; PictureMistake for a picture that isn't there.
+    memory; FontMistake for other letters that no font has; PictureMistake for a picture that isn't there.
     """
     readied, html = for_nobody(edition)
     made = _pressed(readied, html, folder)
+    if isinstance(made, Wrong) and made.not_shown:
+        emoji = Emoji(made.not_shown)
+        readied, html = emoji.without(readied, html)
+        if emoji.found:
+            made = _pressed(readied, html, folder, emoji.found)
     if isinstance(made, bytes):
         return made
     if missing := _missing(made, readied, html):
         raise _no_font(missing)
-    raise _mistake(made, folder.templates / edition.publication.design)
-
-
-def missing_glyphs(edition: Edition, folder: Folder) -> tuple[MissingGlyph, ...]:
-    """The letters of an issue that no font has, each with its first place; Mistakes as `make`, for anything else."""
-    readied, html = for_nobody(edition)
-    made = _pressed(readied, html, folder)
-    if isinstance(made, bytes):
-        return ()
-    if missing := _missing(made, readied, html):
-        return missing
     raise _mistake(made, folder.templates / edition.publication.design)
 
 
@@ -100,19 +95,42 @@ def pages(content: bytes) -> int:
     return int(found[1])
 
 
-def _pressed(readied: Edition, html: Mapping[int, str], folder: Folder) -> bytes | Wrong:
+def left_out(content: bytes) -> tuple[str, ...]:
+    """The emoji that a PDF of ours lacks since no font had them; flags are two letters in it, keycaps their sign."""
+    return tuple(_unnamed(found) for found in dict.fromkeys(_LEFT_OUT.findall(content)))
+
+
+def _unnamed(codes: bytes) -> str:
+    return "".join(chr(int(code, 16)) for code in codes.decode().replace("U+", "").split())
+
+
+def _pressed(readied: Edition, html: Mapping[int, str], folder: Folder, lacking: tuple[str, ...] = ()) -> bytes | Wrong:
     files = {
         MAIN: _MAIN,
         "newsletter.typ": Path(__file__).with_name("newsletter.typ").read_bytes(),
         **_design(folder.templates / readied.publication.design),
+        **_shared(folder.templates / templates.SHARED),
     }
+    themed: dict[str, str] = {}
+    for name, own in (("logo", readied.logo), ("portrait", readied.portrait)):
+        if own:
+            content, extension = _picture(f"the {name} of the theme", own)
+            themed[name] = f"pictures/{name}.{extension}"
+            files[themed[name]] = content
     shown: dict[int, str] = {}
     for story in readied.stories:
         if story.picture:
-            content, extension = _picture(story, story.picture)
+            name = f'the picture of story {story.position}, "{story.headline}"'
+            content, extension = _picture(name, story.picture)
             shown[story.position] = f"pictures/{story.position}.{extension}"
             files[shown[story.position]] = content
-    files["edition.json"] = json.dumps(_told(readied, html, shown), ensure_ascii=False).encode("utf-8", "replace")
+    told = _told(readied, html, shown) | {
+        "logo": _themed(readied.logo, themed.get("logo")),
+        "portrait": _themed(readied.portrait, themed.get("portrait")),
+        "left_out": [f"left out: {' '.join(f'U+{ord(letter):04X}' for letter in each)}" for each in lacking],
+        "words": translations.sentences(templates.words(folder.templates, readied.publication.language)),
+    }
+    files["edition.json"] = json.dumps(told, ensure_ascii=False).encode("utf-8", "replace")
     midnight = dt.datetime.combine(readied.date, dt.time(), dt.UTC)
     return pressed(files, timestamp=int(midnight.timestamp()), fonts=_fonts(folder))
 
@@ -137,6 +155,15 @@ def _design(place: Path) -> dict[str, bytes]:
         raise TemplateMistake(
             "there is no such file", where=place / "issue.typ", remedy="The design needs it for the PDF."
         )
+    return _read(place, _DESIGN)
+
+
+def _shared(place: Path) -> dict[str, bytes]:
+    """Likewise those that all designs may use."""
+    return _read(place, templates.SHARED) if place.is_dir() else {}
+
+
+def _read(place: Path, name: str) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     within, size = place.resolve(), 0
     for path in sorted(place.rglob("*")):
@@ -145,23 +172,23 @@ def _design(place: Path) -> dict[str, bytes]:
             continue
         size += path.stat().st_size
         if size > LARGEST_DESIGN:
+            of = "design" if name == _DESIGN else "folder"
             raise TemplateMistake(
-                f"the files of this design have more than {LARGEST_DESIGN // 1_000_000} MB", where=place
+                f"the files of this {of} have more than {LARGEST_DESIGN // 1_000_000} MB", where=place
             )
         try:
-            found[f"{_DESIGN}/{path.relative_to(place).as_posix()}"] = path.read_bytes()
+            found[f"{name}/{path.relative_to(place).as_posix()}"] = path.read_bytes()
         except OSError as error:
             raise TemplateMistake(f"it can't be read: {error.strerror}", where=path) from None
     return found
 
 
-def _picture(story: StoryView, picture: PictureView) -> tuple[bytes, str]:
-    """A story's picture and what it is, by its content: as it is in the store, or made what typst takes."""
+def _picture(name: str, picture: PictureView) -> tuple[bytes, str]:
+    """A picture and what it is, by its content: as it is in the store, or made what typst takes."""
     from PIL import Image, UnidentifiedImageError
 
     from newsletter import pictures
 
-    name = f'the picture of story {story.position}, "{story.headline}"'
     if picture.file is None or not picture.file.is_file():
         raise PictureMistake(
             f"{name}, is gone from the store",
@@ -185,12 +212,17 @@ def _told(edition: Edition, html: Mapping[int, str], shown: Mapping[int, str]) -
     publication = edition.publication
     language, region = _spoken(publication.language)
     lead = edition.lead
-    stories = {story.position: _story(story, html, shown) for story in edition.stories}
+    stories = {
+        story.position: _story(story, html, shown)
+        | {"corrections": [_corrected(edition.corrections.index(each), each) for each in story.corrections]}
+        for story in edition.stories
+    }
     return {
         "publication": {
             name: words(getattr(publication, name))
             for name in ("title", "publisher", "postal_address", "standfirst", "compiled_by")
         }
+        | {"theme": _look(publication.theme)}
         | {"direction": publication.direction, "paper": publication.paper, "privacy_url": publication.privacy_url},
         "language": language,
         "region": region,
@@ -205,9 +237,36 @@ def _told(edition: Edition, html: Mapping[int, str], shown: Mapping[int, str]) -
         "home": words(re.sub("^https?://", "", edition.url)),
         "imprint": words(edition.imprint),
         "preheader": words(edition.preheader),
+        "revision": edition.revision,
+        "revised": edition.revised,
+        "corrections": [_corrected(number, each) for number, each in enumerate(edition.corrections)],
+        "notes": [
+            {"url": each.url, "long_label": each.long_label, "words": words(each.words)} for each in edition.notes
+        ],
         "stories": list(stories.values()),
         "lead": stories[lead.position] if lead else None,
     }
+
+
+def _corrected(number: int, correction: CorrectionView) -> dict[str, Any]:
+    return {
+        "number": number,
+        "long_date": correction.long_date,
+        "words": words(correction.words),
+        "position": correction.position,
+        "headline": words(correction.headline),
+    }
+
+
+def _look(theme: Theme) -> dict[str, str]:
+    told = {name: words(getattr(theme, name)) for name in ("signed", "role")}
+    return told | {"mark": theme.mark, "link": theme.link, "print_face": theme.print_face}
+
+
+def _themed(picture: PictureView | None, file: str | None) -> dict[str, Any] | None:
+    if picture is None:
+        return None
+    return {"file": f"/{file}", "alt": picture.alt, "width": picture.width, "height": picture.height}
 
 
 def _story(story: StoryView, html: Mapping[int, str], shown: Mapping[int, str]) -> dict[str, Any]:
@@ -293,10 +352,9 @@ def _no_font(missing: tuple[MissingGlyph, ...]) -> FontMistake:
     told = "; ".join(map(place, missing[:_FEW])) + (f"; and {more} more" if more > 0 else "")
     scripts = "".join(one.name for one in missing)
     package = "fonts-noto-cjk" if re.search("CJK|HIRAGANA|KATAKANA|HANGUL", scripts) else "fonts-noto-core"
-    if any(ord(letter) >= 0x1F000 and unicodedata.category(letter) == "So" for one in missing for letter in one.text):
-        package = "fonts-noto-color-emoji"
     return FontMistake(
         f"no font has what the PDF would show as an empty box: {told}",
+        letters=missing,
         remedy="Put a font that has it into the folder that fonts in config.toml names, or install one"
         f" (Debian: {package}), or take it out.",
     )
@@ -304,9 +362,10 @@ def _no_font(missing: tuple[MissingGlyph, ...]) -> FontMistake:
 
 def _mistake(wrong: Wrong, design: Path) -> Mistake:
     """What is wrong with issue.typ, at the innermost line of it that typst names."""
-    at = next(((file, line, column) for file, line, column in wrong.places if file.startswith(f"{_DESIGN}/")), None)
+    ours = (f"{_DESIGN}/", f"{templates.SHARED}/")
+    at = next(((file, line, column) for file, line, column in wrong.places if file.startswith(ours)), None)
     if at is None:
         return TemplateMistake(f"the PDF can't be made: {wrong.what}", where=design / "issue.typ", remedy=wrong.remedy)
     file, line, column = at
-    where = design / file.removeprefix(f"{_DESIGN}/")
+    where = design / file.removeprefix(f"{_DESIGN}/") if file.startswith(f"{_DESIGN}/") else design.parent / file
     return TemplateMistake(wrong.what, where=where, line=line, column=column, remedy=wrong.remedy)

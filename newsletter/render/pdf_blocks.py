@@ -23,6 +23,8 @@ _LONGEST_WORD = 20
 """Characters; a longer one, such as a web address, may be parted."""
 
 _WORD = re.compile(rf"[\u0021-\u007e\u00a1-\u058f\u1e00-\u1fff]{{{_LONGEST_WORD + 1},}}")
+# In the narrowest column where code stands; what is longer would run over the edge of the paper.
+_LONG_CODE, _CODE_PARTED = re.compile(r"(\S{40})(?=\S)"), "\\1\u200b"
 _STOP = re.compile(r"(?<=[/._?&=#:;,|+~-])(?=\w)|(?<=\w)(?=%)")
 _UNPRINTABLE = re.compile("[\x00\ufeff\ufffe\uffff]")
 _TURN = re.compile("[\u202a-\u202e\u2066-\u2069]")
@@ -142,7 +144,7 @@ class _Reader(HTMLParser):
             text = "".join(self._pre or ()).removesuffix("\n")
             self._pre = None
             self._styles.clear()
-            self._add({"kind": "code", "text": _UNPRINTABLE.sub("", text)})
+            self._add({"kind": "code", "text": _LONG_CODE.sub(_CODE_PARTED, _UNPRINTABLE.sub("", text))})
         elif tag == "table":
             self._add(_table(self._rows, self._sides))
         elif tag in ("th", "td"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,14 @@ from markupsafe import Markup
 from newsletter import fields
 from newsletter.errors import Mistake, TemplateMistake
 from newsletter.fields import Marks
-from newsletter.render import inline, markdown, mjml, templates, text
-from newsletter.render.edition import Edition, StoryView, seen
+from newsletter.render import inline, markdown, mjml, schema, templates, text
+from newsletter.render.edition import CorrectionView, Edition, NoteView, PictureView, StoryView, seen
 from newsletter.render.entry import entry
 from newsletter.render.links import host
 from newsletter.render.markdown import Body
 from newsletter.render.mjml_check import Wrong, wrongs
 from newsletter.render.page import plain, plain_html
+from newsletter.render.said import unsaid
 from newsletter.render.templates import Design, Expanded
 from newsletter.render.typography import typeset
 from newsletter.states import RenditionKind
@@ -34,7 +35,29 @@ def render(edition: Edition, templates_folder: Path) -> dict[RenditionKind, str]
     sources = templates.read(templates_folder, edition.publication.design)
     texts = [*sources.texts.values(), *_texts(edition)]
     marks = Marks(edition.fields, texts)
-    return _Rendering(edition, Design(sources, marks), marks, texts).renditions()
+    spoken = templates.words(templates_folder, edition.publication.language)
+    return _Rendering(edition, Design(sources, marks, spoken), marks, texts).renditions()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Attempt:
+    """One template of a design, about to be rendered."""
+
+    file: str
+    kind: RenditionKind
+    make: Callable[[], str]
+    """Raises the first mistake."""
+    mistakes: Callable[[], Sequence[Mistake]]
+    """All that can be told at once; may raise where nothing more can be."""
+
+
+def attempts(edition: Edition, templates_folder: Path) -> list[Attempt]:
+    """What `render` makes, one by one: for whoever wants to hear of every mistake. Mistake for one in all of them."""
+    sources = templates.read(templates_folder, edition.publication.design)
+    texts = [*sources.texts.values(), *_texts(edition)]
+    marks = Marks(edition.fields, texts)
+    spoken = templates.words(templates_folder, edition.publication.language)
+    return _Rendering(edition, Design(sources, marks, spoken), marks, texts).attempts()
 
 
 def for_nobody(edition: Edition) -> tuple[Edition, dict[int, str]]:
@@ -49,7 +72,11 @@ def for_nobody(edition: Edition) -> tuple[Edition, dict[int, str]]:
 def _texts(edition: Edition) -> Iterable[str]:
     publication = edition.publication
     yield from (publication.title, publication.publisher, publication.postal_address, publication.standfirst)
+    yield from (publication.theme.signed, publication.theme.role)
+    yield from (each.alt for each in (edition.logo, edition.portrait) if each)
     yield from (publication.compiled_by, edition.subject, edition.preheader, edition.slug, edition.base_url)
+    yield from (each.words for each in edition.corrections)
+    yield from (each.words for each in edition.notes)
     for story in edition.stories:
         yield from (story.headline, story.body, story.section, story.author, story.link)
         if story.picture:
@@ -72,8 +99,10 @@ class _Readied:
                 marks.frame_html(self._html[story.position], where=_called(story))
 
     def _parsed(self, story: StoryView) -> Body:
-        hidden = self._marks.hide(seen(story.body), where=_called(story))
-        return markdown.parse(hidden, self._language, self._is_address)
+        # Unicode's own signs for the ends of lines and paragraphs, as they come along from PDFs.
+        body = seen(story.body).replace("\u2028", "\n").replace("\u2029", "\n\n")
+        hidden = self._marks.hide(body, where=_called(story))
+        return markdown.parse(hidden, self._language, self._is_address, _called(story))
 
     def _is_address(self, url: str) -> bool:
         """Whether a link is one of the reader's own, such as [[unsubscribe_url]]."""
@@ -91,12 +120,12 @@ class _Readied:
             linked = story.link in self._bodies[story.position].links()
             return dataclasses.replace(story, source="" if linked or not story.link else host(story.link))
 
-        made = _with_lines(edition, line)
+        made = with_lines(edition, line)
         return dataclasses.replace(made, stories=tuple(map(sourced, made.stories)))
 
     def lines_for_nobody(self) -> Edition:
         """The edition, its lines with their fields filled in for nobody."""
-        return _with_lines(self._edition, lambda words, _: plain(self._marks.frame(words), self._names))
+        return with_lines(self._edition, lambda words, _: plain(self._marks.frame(words), self._names))
 
     def html_for_nobody(self, story: StoryView) -> str:
         """A story's HTML with its fields filled in for nobody; links to a reader's own page are only words."""
@@ -118,17 +147,39 @@ class _Rendering(_Readied):
         while self._place in everything:
             self._place += "x"
 
+    def attempts(self) -> list[Attempt]:
+        return [
+            Attempt("issue.mjml", RenditionKind.html, self._mail, self._mail_mistakes),
+            Attempt("issue.txt", RenditionKind.text, self._text, lambda: ()),
+            Attempt("page.html", RenditionKind.page, self._page, lambda: ()),
+        ]
+
     def renditions(self) -> dict[RenditionKind, str]:
-        return {
+        made = {
             RenditionKind.html: self._mail(),
             RenditionKind.text: self._text(),
             RenditionKind.page: self._page(),
             RenditionKind.entry: self._entry(),
         }
+        if (wrong := unsaid(self._edition, made)) is not None:
+            kind, remedy = wrong
+            raise TemplateMistake(
+                f"the {kind.value} of this design doesn't show corrections",
+                where=self._design.sources.folder,
+                remedy=remedy,
+            )
+        return made
 
     def _expanded(self, name: str, body: Callable[[StoryView], str], **more: Any) -> Expanded:
         return self._design.expand(
-            name, {"edition": self._edition, "publication": self._edition.publication, "body": body, **more}
+            name,
+            {
+                "edition": self._edition,
+                "publication": self._edition.publication,
+                "theme": self._edition.publication.theme,
+                "body": body,
+                **more,
+            },
         )
 
     def _mail(self) -> str:
@@ -139,20 +190,20 @@ class _Rendering(_Readied):
         html = mjml.compile_mjml(expanded.text)
         if isinstance(html, Wrong):
             raise _located(html, expanded)
-        css = self._design.sources.text("inline.css")
-        for wrong in inline.css_wrongs(css):
-            raise TemplateMistake(
-                wrong.what,
-                where=self._design.sources.path("inline.css"),
-                remedy=wrong.remedy,
-                line=css.count("\n", 0, wrong.offset) + 1,
-                column=wrong.offset - css.rfind("\n", 0, wrong.offset),
-            )
+        css = self._expanded("inline.css", _no_story)
+        for wrong in inline.css_wrongs(css.text):
+            raise _located(wrong, css)
         try:
-            html = inline.inlined(self._with_stories(html, expanded), css)
+            html = inline.inlined(self._with_stories(html, expanded), css.text)
         except ValueError as error:
             raise TemplateMistake(str(error), where=self._design.sources.path("inline.css")) from None
         return self._whole(self._marks.frame_html(html, path), path)
+
+    def _mail_mistakes(self) -> list[Mistake]:
+        expanded = self._expanded("issue.mjml", lambda story: f"{self._place}{story.position}z")
+        found = [_located(wrong, expanded) for wrong in wrongs(expanded.text)]
+        css = self._expanded("inline.css", _no_story)
+        return found + [_located(wrong, css) for wrong in inline.css_wrongs(css.text)]
 
     def _with_stories(self, html: str, expanded: Expanded) -> str:
         """Compiled HTML with the stories in their places, which must be where text is."""
@@ -173,6 +224,7 @@ class _Rendering(_Readied):
             wrap=lambda words, width=text.COLUMNS: "\n".join(text.wrap(words, width, self._columns)),
             underlined=lambda words, mark: text.underlined(words, mark, measure=self._columns),
             listing=lambda words: text.listing(words, self._columns),
+            padded=lambda words, width: text.padded(words, width, self._columns),
         )
         path = self._design.sources.path("issue.txt")
         lines = "\n".join(line.rstrip() for line in expanded.text.split("\n")).strip("\n") + "\n"
@@ -180,13 +232,17 @@ class _Rendering(_Readied):
 
     def _page(self) -> str:
         path = self._design.sources.path("page.html")
-        expanded = self._expanded("page.html", lambda story: Markup(self._for_page(story)))  # noqa: S704
+        expanded = self._expanded(
+            "page.html",
+            lambda story: Markup(self._for_page(story)),  # noqa: S704
+            schema=schema.script(self._edition),
+        )
         framed = self._whole(self._marks.frame_html(expanded.text, path), path)
         return plain_html(framed, self._names, path)
 
     def _entry(self) -> str:
         texts = {story.position: self.html_for_nobody(story) for story in self._edition.stories}
-        return entry(self.lines_for_nobody(), texts)
+        return entry(self.lines_for_nobody(), texts, self._design.spoken)
 
     def _for_page(self, story: StoryView) -> str:
         """A story's HTML with classes where a mail has attributes; links to a reader's own page are only words."""
@@ -211,7 +267,7 @@ class _Rendering(_Readied):
         return framed
 
 
-def _with_lines(edition: Edition, line: Callable[[str, str], str]) -> Edition:
+def with_lines(edition: Edition, line: Callable[[str, str], str]) -> Edition:
     """The edition with each of its lines of text changed by `line`, which gets it and where it stands."""
     publication = edition.publication
 
@@ -226,19 +282,43 @@ def _with_lines(edition: Edition, line: Callable[[str, str], str]) -> Edition:
             section=line(one.section, where),
             author=line(one.author, where),
             picture=picture,
+            corrections=tuple(map(correction, one.corrections)),
         )
+
+    def correction(one: CorrectionView) -> CorrectionView:
+        where = f"the correction of {one.date}"
+        return dataclasses.replace(one, headline=line(one.headline, where), words=line(one.words, where))
+
+    def note(one: NoteView) -> NoteView:
+        return dataclasses.replace(one, words=line(one.words, f"the correction to {one.long_label}"))
+
+    def themed(one: PictureView | None) -> PictureView | None:
+        return one and dataclasses.replace(one, alt=line(one.alt, "the theme in config.toml"))
 
     return dataclasses.replace(
         edition,
         subject=line(edition.subject, "the subject"),
         preheader=line(edition.preheader, "the preheader"),
         stories=tuple(map(story, edition.stories)),
+        corrections=tuple(map(correction, edition.corrections)),
+        notes=tuple(map(note, edition.notes)),
+        logo=themed(edition.logo),
+        portrait=themed(edition.portrait),
         publication=msgspec.structs.replace(
             publication,
             standfirst=line(publication.standfirst, "standfirst in config.toml"),
             compiled_by=line(publication.compiled_by, "compiled_by in config.toml"),
+            theme=msgspec.structs.replace(
+                publication.theme,
+                signed=line(publication.theme.signed, "signed in config.toml"),
+                role=line(publication.theme.role, "role in config.toml"),
+            ),
         ),
     )
+
+
+def _no_story(story: StoryView) -> str:
+    raise LookupError(f"story {story.position} can't stand in a style sheet")
 
 
 def _called(story: StoryView) -> str:

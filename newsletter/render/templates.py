@@ -10,6 +10,7 @@ import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from gettext import NullTranslations
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from jinja2.ext import Extension
 from jinja2.lexer import Token, TokenStream
 from jinja2.sandbox import SandboxedEnvironment
 
+from newsletter import translations
 from newsletter.errors import TemplateMistake
 from newsletter.fields import Marks
+from newsletter.folder import included
 
 LARGEST = 2_000_000
 """Characters that a template may make: no mail program shows a mail a tenth as large."""
@@ -111,17 +114,31 @@ def read(templates: Path, design: str) -> Sources:
     return Sources(folder, texts)
 
 
+def words(templates: Path, language: str) -> NullTranslations:
+    """What the sentences of designs are in a publication's language; as they stand, where nothing has it.
+
+    TemplateMistake for a catalogue that can't be read.
+    """
+    try:
+        known = translations.catalogues((templates / "translations", included() / "templates" / "translations"))
+    except ValueError as error:
+        raise TemplateMistake(f"a translation can't be read: {error}") from None
+    return known[translations.best([language], known) or translations.SOURCE]
+
+
 class Design:
     """A design's templates, ready to be rendered."""
 
-    def __init__(self, sources: Sources, marks: Marks) -> None:
-        """FieldMistake for what isn't a merge field, with its file and line."""
+    def __init__(self, sources: Sources, marks: Marks, spoken: NullTranslations) -> None:
+        """`spoken` is what its `_()` says. FieldMistake for what isn't a merge field, with its file and line."""
         self.sources = sources
+        self.spoken = spoken
         hidden = {
             name: marks.hide(text, where=sources.path(name), strict=True) if name.endswith(_TEMPLATES) else text
             for name, text in sources.texts.items()
         }
-        self._environment = _environment(sources.folder, tuple(hidden.items()))
+        self._environment = _environment(sources.folder, tuple(hidden.items()), spoken)
+        self._with_lines = functools.partial(_environment, sources.folder, tuple(hidden.items()), spoken, lines=True)
 
     def expand(self, name: str, values: Mapping[str, Any]) -> Expanded:
         """The template rendered with these values. TemplateMistake for whatever goes wrong, with file and line."""
@@ -158,7 +175,7 @@ class Design:
             raise TemplateMistake(
                 f"this template makes more than {LARGEST:,} characters",
                 where=self.sources.path(name),
-                remedy="Does a loop in it go on for too long?",
+                remedy="Does a loop in it go on for too long? Or are the stories together as long as a book?",
             )
         return "".join(made)
 
@@ -175,7 +192,7 @@ class Design:
 
     def _locate(self, name: str, values: Mapping[str, Any], text: str, offset: int) -> Place:
         """Renders once more, with the line written down before every piece of a template's own text."""
-        marked = self._render(_with_lines(self._environment), name, values)
+        marked = self._render(self._with_lines(), name, values)
         if _LINE.sub("", marked) != text:
             return Place(self.sources.path(name))
         at = 0
@@ -269,20 +286,23 @@ class _Lines(Extension):
 
 # The last few designs stay compiled: they cost a hundred times what rendering them does.
 @functools.lru_cache(maxsize=16)
-def _environment(folder: Path, texts: tuple[tuple[str, str], ...], *, lines: bool = False) -> Environment:
+def _environment(
+    folder: Path, texts: tuple[tuple[str, str], ...], spoken: NullTranslations, *, lines: bool = False
+) -> Environment:
     made = _Sandbox(
         loader=_Loader(folder, dict(texts)),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        extensions=[_Lines] if lines else [],
+        extensions=["jinja2.ext.i18n", *([_Lines] if lines else [])],
         autoescape=lambda name: not (name or "").endswith((".txt", ".css")),
     )
     for name in ("safe", "upper", "lower", "title", "capitalize", "truncate", "striptags", "urlize"):
         # safe would let a story's text out of its place; the others would break a hidden merge field.
         del made.filters[name]
     made.filters["upper"] = _upper
+    made.install_gettext_translations(spoken, newstyle=True)  # type: ignore[attr-defined]
     return made
 
 
@@ -291,9 +311,3 @@ def _upper(text: str) -> str:
     return "".join(
         part if at % 2 else part.upper() for at, part in enumerate(re.split(r"(mergefieldx+\d+z)", str(text)))
     )
-
-
-def _with_lines(environment: Environment) -> Environment:
-    loader = environment.loader
-    assert isinstance(loader, _Loader)
-    return _environment(loader._folder, tuple(loader._texts.items()), lines=True)  # noqa: SLF001

@@ -226,6 +226,11 @@ class _Teller:
         return f"{words}{_GLUE}[{self._links.number(url)}]"
 
 
+def padded(words: str, width: int, measure: Measure = columns) -> str:
+    """Words with spaces after them up to `width` columns, and one at the least."""
+    return words + " " * max(width - measure(words), 1)
+
+
 def listing(headlines: Sequence[str], measure: Measure = columns) -> str:
     """Numbered headlines, indented by two, each wrapped under itself."""
     wide = len(str(len(headlines)))

@@ -16,11 +16,19 @@ LARGEST = 64 * 1024
 """Octets of a form; the webhooks of providers may have more."""
 
 
-def make(folder: Folder, clock: Callable[[], dt.datetime], wake: Callable[[], None] = lambda: None) -> Flask:
+def make(
+    folder: Folder,
+    clock: Callable[[], dt.datetime],
+    wake: Callable[[], None] = lambda: None,
+    *,
+    static: bool = False,
+) -> Flask:
     """The pages of a publication's folder, as a WSGI application.
 
-    `wake` is called when something was queued that shouldn't wait for the next ring of the bell.
+    `wake` is called when something was queued that shouldn't wait for the next ring of the bell. With `static` they are
+    as they are written into files.
     """
+    from newsletter.web.archive import archive
     from newsletter.web.hooks import hooks
     from newsletter.web.leaving import leaving
     from newsletter.web.lost import lost_link
@@ -33,10 +41,10 @@ def make(folder: Folder, clock: Callable[[], dt.datetime], wake: Callable[[], No
 
     app = Flask("newsletter.web", static_folder=None, template_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=LARGEST, MAX_FORM_MEMORY_SIZE=LARGEST, MAX_FORM_PARTS=200)
-    site = Site.of(folder, clock, wake)
+    site = Site.of(folder, clock, wake, static=static)
     app.extensions["newsletter"] = site
     safety.guard(app)
-    for blueprint in (hooks, leaving, lost_link, measured, numbers, preferences, reading, signup, work):
+    for blueprint in (archive, hooks, leaving, lost_link, measured, numbers, preferences, reading, signup, work):
         app.register_blueprint(blueprint)
     app.wsgi_app = UnderPrefix(app.wsgi_app, site.prefix)  # type: ignore[method-assign]
     if folder.config.web.proxies:

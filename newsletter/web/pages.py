@@ -26,14 +26,29 @@ def page(template: str, slug: str | None, *, status: int = 200, language: str = 
     `language` is the reader's own, where they have said one. Templates know: publication (or None), slug, language,
     languages, path(…), style, wordings of dates (date, moment), and `values`.
     """
-    here = site()
-    publications = here.folder.config.publications
+    publications = site().folder.config.publications
     if slug is None and len(publications) == 1:
         slug = next(iter(publications))
+    chosen = spoken(publications[slug] if slug else None, language)
+    return said(text(template, slug, chosen, **values), chosen, status)
+
+
+def said(content: str | bytes, language: str, status: int = 200) -> Response:
+    """A page that is in one of several languages, by what its reader's browser asked for."""
+    response = Response(content, status, mimetype="text/html")
+    response.headers["Content-Language"] = language
+    response.headers["Vary"] = "Accept-Language"
+    return response
+
+
+def text(template: str, slug: str | None, language: str, **values: Any) -> str:
+    """A template of pages in a language, or in English where there is no such one; see `page`."""
+    here = site()
+    publications = here.folder.config.publications
     publication = publications[slug] if slug else None
-    chosen = spoken(publication, language)
+    chosen = translations.best([language, translations.SOURCE], here.words) or translations.SOURCE
     environment = _environment(here.places, chosen, here.words[chosen])
-    text = environment.get_template(template).render(
+    return environment.get_template(template).render(
         publication=publication,
         slug=slug,
         language=chosen,
@@ -41,6 +56,7 @@ def page(template: str, slug: str | None, *, status: int = 200, language: str = 
         languages={tag: translations.name(tag) for tag in here.words},
         path=here.path,
         style=here.style_path,
+        static=here.static,
         base_url=here.folder.config.base_url,
         date=functools.partial(_date, language=chosen, publication=publication),
         moment=functools.partial(_moment, language=chosen, publication=publication),
@@ -48,10 +64,15 @@ def page(template: str, slug: str | None, *, status: int = 200, language: str = 
         publisher=(publication or next(iter(publications.values()))).publisher,
         **values,
     )
-    response = Response(text, status, mimetype="text/html")
-    response.headers["Content-Language"] = chosen
-    response.headers["Vary"] = "Accept-Language"
-    return response
+
+
+def numbered(slug: str, language: str, entry: Any) -> tuple[str, str]:
+    """The number and the date of an issue, as pages in this language show them."""
+    chosen = translations.best([language, translations.SOURCE], site().words) or translations.SOURCE
+    spoken_words = site().words[chosen]
+    label = spoken_words.gettext("Vol %(volume)s · No %(number)s") % {"volume": entry.volume, "number": entry.numbers}
+    publication = site().folder.config.publications[slug]
+    return label, _date(entry.date, language=chosen, publication=publication)
 
 
 def trouble(status: int, code: int) -> Response:

@@ -73,7 +73,7 @@ def _headers(response: Response) -> Response:
     parts = [part for part in POLICY if part.partition(" ")[0] not in names]
     response.headers.setdefault("Content-Security-Policy", "; ".join([*parts, *allowed]))
     kept_for = getattr(g, "kept_for", None)
-    if kept_for is not None and response.status_code == 200:
+    if kept_for is not None and response.status_code in (200, 304):
         response.headers.setdefault("Cache-Control", f"public, max-age={kept_for}")
     else:
         response.headers.setdefault("Cache-Control", "no-store")

@@ -21,16 +21,17 @@ from sqlalchemy.orm import Session
 from werkzeug.exceptions import TooManyRequests
 
 from newsletter import addresses, asks, cadence, signups, visits
+from newsletter.archive.catalogue import SHOWN
 from newsletter.config import Cadence, Publication
 from newsletter.errors import CadenceMistake, SubscriberMistake
 from newsletter.models import Issue, List
+from newsletter.render.edition import corrected
 from newsletter.signups import Asked, Invitation, Wish
 from newsletter.subscribers import NAME_LENGTH, one_line
 from newsletter.tokens import Keys, keys
 from newsletter.web import pages, seals, work
 from newsletter.web.noting import client, noting
 from newsletter.web.pages import page
-from newsletter.web.reading import SHOWN
 from newsletter.web.site import site
 
 signup = Blueprint("signup", __name__)
@@ -355,7 +356,12 @@ def _latest(session: Session, slug: str) -> dict[str, Any] | None:
     """The newest issue that anyone may read: its number, date, headlines and first picture."""
     issue = session.scalar(
         select(Issue)
-        .where(Issue.publication == slug, Issue.state.in_(SHOWN), Issue.volume.is_not(None))
+        .where(
+            Issue.publication == slug,
+            Issue.state.in_(SHOWN),
+            Issue.volume.is_not(None),
+            Issue.private.is_(False),
+        )
         .order_by(Issue.volume.desc(), Issue.number.desc())
         .limit(1)
     )
@@ -367,7 +373,7 @@ def _latest(session: Session, slug: str) -> dict[str, Any] | None:
         "volume": issue.volume,
         "number": issue.number,
         "date": issue.date,
-        "headlines": [story.headline for story in issue.stories],
+        "headlines": [corrected(story, issue.corrections)[0] for story in issue.stories],
         "picture": picture and (site().path("pictures", f"{picture.sha256}.{picture.extension}"), picture),
         "alt": told.picture_alt if told else "",
     }

@@ -29,6 +29,7 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f('ix_corrections_issue_id'), ['issue_id'], unique=False)
 
     with op.batch_alter_table('issues', schema=None) as batch_op:
+        batch_op.add_column(sa.Column('wanted_private', sa.Boolean(), nullable=True))
         batch_op.add_column(sa.Column('private', sa.Boolean(), server_default=sa.false(), nullable=False))
 
     with op.batch_alter_table('renditions', schema=None) as batch_op:

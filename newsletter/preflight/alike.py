@@ -1,0 +1,135 @@
+"""Whether all renditions tell the same: every story, link and credit in each, in the same order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import unquote
+
+from newsletter.preflight.facts import Facts
+from newsletter.preflight.finding import Found, looks_for
+from newsletter.preflight_rules import Level
+from newsletter.render import pdf
+from newsletter.render.rendering import for_nobody
+
+_ENOUGH = 40
+"""Letters of a story's beginning that are looked for."""
+_REMEDY = "Put it into that template of the design, or give it back its place."
+
+
+@looks_for("not-rendered")
+def not_rendered(facts: Facts) -> Iterator[Found]:
+    for trouble in facts.troubles:
+        if trouble.rule == "not-rendered":
+            yield Found(trouble.what, trouble.remedy, trouble.story)
+
+
+@looks_for("no-pdf")
+def no_pdf(facts: Facts) -> Iterator[Found]:
+    for trouble in facts.troubles:
+        if trouble.rule == "no-pdf":
+            yield Found(trouble.what, trouble.remedy, trouble.story, where="the PDF")
+    for emoji in pdf.left_out(facts.pdf) if facts.pdf else ():
+        within = (story.position for story in facts.edition.stories if emoji in f"{story.headline}{story.body}")
+        yield Found(
+            f'no font here has "{emoji}", so the PDF does without it',
+            "Put a font with emoji into the folder that fonts in config.toml names, or install one (Debian:"
+            " fonts-noto-color-emoji), or take it out.",
+            next(within, None),
+            where="the PDF",
+            level=Level.warning,
+        )
+
+
+@looks_for("pdf-emoji")
+def emoji(facts: Facts) -> Iterator[Found]:
+    if facts.pdf is None:
+        return
+    from newsletter.render import pdf
+
+    if lacking := pdf.left_out(facts.pdf):
+        told = " ".join(lacking[:5]) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
+        yield Found(f"it lacks {told}", "Install a font that has it (Debian: fonts-noto-color-emoji).", where="the PDF")
+
+
+@looks_for("renditions-differ")
+def different(facts: Facts) -> Iterator[Found]:
+    if facts.tree is None or facts.page_tree is None:
+        return
+    readied, html = for_nobody(facts.edition)
+    shown = _shown(facts)
+    for where, (text, hrefs, pictures) in shown.items():
+        at = 0
+        for story in readied.stories:
+            for what, letters in (
+                ("its headline", _letters(story.headline)),
+                ("the beginning of its text", _beginning(html[story.position])),
+            ):
+                found = text.find(letters, at)
+                if found < 0:
+                    lacking = "is out of its order" if letters in text else "is missing"
+                    yield Found(f"{what} {lacking} in {where}", _REMEDY, story.position, "headline")
+                    break
+                at = found + len(letters)
+            for url in _links(facts, story.position):
+                if url not in hrefs:
+                    yield Found(f"its link to {url} is missing in {where}", _REMEDY, story.position, "link")
+            credit = _letters(story.picture.credit) if story.picture else ""
+            # Where a design leaves the picture out, as every text does, there is no credit to give.
+            if credit and story.picture and story.picture.url in pictures and credit not in text:
+                yield Found(f"its picture's credit is missing in {where}", _REMEDY, story.position, "credit")
+
+
+def _shown(facts: Facts) -> dict[str, tuple[str, set[str], set[str]]]:
+    """By rendition: its letters, where it leads, and its pictures, for a reader of whom nothing is known."""
+    from lxml import html as lxml_html
+
+    def read(tree: Any) -> tuple[str, set[str], set[str]]:
+        links = {_same(a.get("href") or "") for a in tree.iter("a")}
+        return _letters(_seen(tree)), links, {str(picture.get("src")) for picture in tree.iter("img")}
+
+    text = facts.text_for("")
+    words = re.sub(r"\[\d+\]", "", text)
+    made = {
+        "the HTML": read(lxml_html.document_fromstring(facts.html_for(""))),
+        "the text": (
+            _letters(words),
+            {_same(url) for url in re.findall(r"(?<![a-z])[a-z]{2,12}:\S+", text)},
+            set[str](),
+        ),
+        "the page": read(facts.page_tree),
+    }
+    if facts.entry:
+        made["the feed entry"] = read(lxml_html.document_fromstring(facts.entry))
+    return made
+
+
+def _seen(tree: Any) -> str:
+    body = tree.find("body")
+    return "".join(body.itertext()) if body is not None else ""
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalpha, text.casefold()))
+
+
+def _beginning(html: str) -> str:
+    """The first letters of a story's first paragraph; "" where it has none, or only in a table or a list."""
+    from lxml import html as lxml_html
+
+    if not (found := re.match(r"\s*<p>(.*?)</p>", html, re.DOTALL)):
+        return ""
+    inner = re.sub(r"<sup>.*?</sup>", "", found[1])
+    return _letters(lxml_html.fromstring(f"<p>{inner}</p>").text_content())[:_ENOUGH]
+
+
+def _links(facts: Facts, position: int) -> list[str]:
+    """Where a story leads. Addresses with a field in them are each reader's own, and left out."""
+    story = facts.story(position)
+    inner = [each.url for each in facts.readings[position].links if each.url and "[[" not in unquote(each.written)]
+    return [_same(url) for url in dict.fromkeys([*inner, *([story.link] if story.link else [])])]
+
+
+def _same(url: str) -> str:
+    return unquote(url).rstrip("/")

@@ -1,0 +1,279 @@
+"""Words: what was to be replaced, what was garbled, names that are misspelt, stories that say too little."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import replace
+from difflib import SequenceMatcher, get_close_matches
+
+from newsletter import fields
+from newsletter.fields import Choice, Node, Value
+from newsletter.preflight.facts import Facts
+from newsletter.preflight.finding import Found, looks_for
+from newsletter.preflight.sources import Passage
+from newsletter.preflight_rules import Level
+from newsletter.render.text import columns
+
+LONG_HEADLINE = 120
+"""Columns."""
+SHORT_STORY = 25
+"""Columns of a story's whole text."""
+
+_SURE = re.compile(
+    r"lorem ipsum|dolor sit amet|\b(?:TK){2,}\b|\[(?:insert|tk|tbd|todo|placeholder)\b[^\]\n]{0,60}\]"
+    r"|\[(?:add|replace|your)\b[^\]\n]{0,60}\bhere\]|<(?:insert|your|tbd)\b[^>\n]{0,60}>"
+    r"|^(?:the )?(?:headline|text|copy|title|story|quote|name|date) (?:goes|to go) here\.?$"
+    r"|ここに(?:文章|テキスト|見出し)を入力",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""What no author can have meant. (A quotation may well say "[your government]".)"""
+_PERHAPS = re.compile(
+    r"\b(?:TK|TBD|TBC|TBA|TODO|FIXME|X{3,})\b(?! Maxx)|\b[Bb]lindtext\b|\b[Ff]aux[- ]texte\b"
+    r"|\?{3,}|●●●+|〇〇〇+|※要確認"
+)
+_FOREIGN = re.compile(
+    r"\{\{[^{}\n]{1,80}\}\}|\{%[^{}\n]{1,80}%\}|\*?\|[A-Z_:]{3,40}\|\*?|%%[A-Za-z_]{2,40}%%|\$\{[a-z_.]{2,40}\}"
+)
+_FIELD = re.compile(r"\[\[([^\[\]\n]{1,200})\]\]")
+_TAG = re.compile(
+    r"</?(?:a|b|i|u|p|br|hr|em|strong|div|span|font|center|img|table|tr|td|th|tbody|ul|ol|li|h[1-6]|blockquote|sup|sub|small|"
+    r"style|script|iframe|video|svg|form|input|button)(?:\s[^<>]*)?/?>",
+    re.IGNORECASE,
+)
+_GARBLED = re.compile("\ufffd|â€[\u0080-\u00bf™œ\u009d˜¦“”]|Ã[\u0080-\u00bf©¨¼¶¤]|Â[\u00a0£§©«»°·]|ã\u0081|ï»¿")
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_UNSEEN = re.compile(
+    "[\u200b\u2060-\u2064\ufeff\u202a-\u202e\u2066-\u2069\u3164\u115f\u1160\u180e\U000e0000-\U000e007f]"
+)
+"""Not among them: joiners, which emoji, Persian and Indian scripts need; soft hyphens; marks of direction."""
+_FLAG = re.compile("\U0001f3f4[\U000e0020-\U000e007f]+")
+"""England, Scotland and Wales: flags that are spelt with letters that nobody sees."""
+_BREAKS_WITHOUT_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
+"""Thai, Lao, Burmese and Khmer, in which a zero-width space says where a line may break."""
+_WORD = re.compile(r"[^\W_]+(?:['’.&-][^\W_]+)*\.?")
+
+
+def _at(passage: Passage, offset: int, what: str, remedy: str) -> Found:
+    return Found(what, remedy, passage.story, passage.key, passage.at(offset), passage.where)
+
+
+def _excerpt(text: str, start: int, end: int) -> str:
+    before, after = text[:start][-20:], text[end:][:20]
+    before = before.partition(" ")[2] if start > 20 and " " in before else before
+    after = after.rpartition(" ")[0] if len(text) - end > 20 and " " in after else after
+    return re.sub(r"\s+", " ", f"{before}{text[start:end]}{after}").strip()
+
+
+@looks_for("placeholder")
+def placeholders(facts: Facts) -> Iterator[Found]:
+    for passage in facts.passages:
+        for found in _SURE.finditer(passage.text):
+            # [[your_name]] is a field that isn't known, and another rule's.
+            if passage.text[max(0, found.start() - 1) : found.start()] != "[":
+                yield _at(passage, found.start(), f'"{found[0]}" is still there', "Put in what was to be there.")
+
+
+@looks_for("placeholder-perhaps")
+def doubtful(facts: Facts) -> Iterator[Found]:
+    for passage in facts.passages:
+        for found in _PERHAPS.finditer(passage.text):
+            what = f'"{found[0]}" stands in "{_excerpt(passage.text, *found.span())}"'
+            yield _at(passage, found.start(), what, "Put in what was to be there, if anything was.")
+
+
+@looks_for("field-unknown")
+def unknown_fields(facts: Facts) -> Iterator[Found]:
+    names = sorted(facts.edition.fields)
+    for passage in facts.passages:
+        if passage.key and passage.key not in ("body", "headline", "section", "author", "alt", "credit"):
+            continue
+        for found in _FIELD.finditer(passage.text):
+            expression = fields.read(found[1], facts.edition.fields)
+            if expression is not None:
+                continue
+            word = re.sub(r"^\s*(?:if\s+(?:not\s+)?)?", "", found[1]).partition("|")[0].split("=")[0].strip()
+            near = get_close_matches(word.lower(), names, 1)
+            remedy = f"Did you mean {near[0]}?" if near else f"The fields are {', '.join(names)}."
+            what = f"[[{found[1]}]] is no field, and readers get it as it is"
+            # Brackets in brackets may be a quotation's.
+            meant = near or re.search(r"[|_=]", found[1]) or re.match(r"\s*(?:if\s|else\b|end\b)", found[1])
+            yield replace(_at(passage, found.start(), what, remedy), level=None if meant else Level.warning)
+
+
+@looks_for("field-foreign")
+def foreign_fields(facts: Facts) -> Iterator[Found]:
+    for passage in facts.passages:
+        for found in _FOREIGN.finditer(passage.text):
+            remedy = "Fields are written as [[name|fallback]] here."
+            yield _at(passage, found.start(), f"readers get {found[0]} as it is", remedy)
+
+
+@looks_for("field-empty")
+def empty_fields(facts: Facts) -> Iterator[Found]:
+    if facts.audience is None:
+        return
+    for where, nodes in (("the subject", facts.subject_nodes), ("the HTML", facts.html_nodes)):
+        for name in dict.fromkeys(_without_fallback(nodes, frozenset())):
+            lacking = facts.audience.lacking.get(name, 0)
+            if lacking:
+                yield Found(
+                    f"[[{name}]] is empty for {lacking:,} of {facts.audience.due:,} readers",
+                    f"Write [[{name}|…]] with words to fall back to, or put it between [[if {name}]] and [[end]].",
+                    where=where,
+                )
+
+
+def _without_fallback(nodes: tuple[Node, ...], sure: frozenset[str]) -> Iterator[str]:
+    """The fields that have nothing to fall back to; `sure` are those that a condition says are known here."""
+    for node in nodes:
+        if isinstance(node, Choice):
+            name, holds = node.condition.name, not node.condition.negated
+            known = frozenset({name})
+            yield from _without_fallback(node.then, sure | known if holds else sure)
+            certain = not holds and node.condition.this is None
+            yield from _without_fallback(node.otherwise, sure | known if certain else sure)
+        elif isinstance(node, Value) and not node.fallback.strip() and node.name not in sure:
+            yield node.name
+
+
+@looks_for("control-characters")
+def control_characters(facts: Facts) -> Iterator[Found]:
+    for passage in facts.passages:
+        if found := _CONTROL.search(passage.text):
+            yield _at(passage, found.start(), f"there is {_called(found[0])}", "Take it out and type it anew.")
+    for where, text in (("the HTML", facts.html), ("the text", facts.text), ("the page", facts.page)):
+        # STX and ETX frame merge fields.
+        if found := re.search("[\x00\x01\x04-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", text):
+            yield Found(f"there is {_called(found[0])}", "Take it out of the design's template.", where=where)
+
+
+def _called(character: str) -> str:
+    return f"a control character (U+{ord(character):04X})"
+
+
+@looks_for("invisible-characters")
+def invisible_characters(facts: Facts) -> Iterator[Found]:
+    for passage in facts.passages:
+        text = _FLAG.sub(lambda flag: "x" * len(flag[0]), passage.text)
+        found = _UNSEEN.findall(text)
+        if _BREAKS_WITHOUT_SPACES.search(text):
+            found = [character for character in found if character != "\u200b"]
+        if found:
+            name = unicodedata.name(found[0], "no name").lower()
+            several = f", and {len(found) - 1} more" if len(found) > 1 else ""
+            what = f"there is a character that nobody sees (U+{ord(found[0]):04X}, {name}{several})"
+            at = text.index(found[0])
+            yield _at(passage, at, f'{what} in "{_excerpt(text, at, at)}"', "Take it out; it came along by copying.")
+
+
+@looks_for("broken-characters")
+def broken_characters(facts: Facts) -> Iterator[Found]:
+    for passage in facts.passages:
+        if found := _GARBLED.search(passage.text):
+            yield _at(
+                passage, found.start(), f'"{_excerpt(passage.text, *found.span())}" looks garbled',
+                "Type it anew, and save the file as UTF-8.",
+            )  # fmt: skip
+
+
+@looks_for("html-in-text")
+def html_in_text(facts: Facts) -> Iterator[Found]:
+    for passage in facts.passages:
+        if found := _TAG.search(passage.text):
+            yield _at(passage, found.start(), f"readers see {found[0][:60]} as it is", "Write it in Markdown.")
+
+
+@looks_for("footnote-lost")
+def lost_footnotes(facts: Facts) -> Iterator[Found]:
+    for passage in facts.passages:
+        if found := re.search(r"\[\^[^\]\s]{1,40}\]", passage.text):
+            yield _at(
+                passage, found.start(), f"{found[0]} has no footnote",
+                f"Write {found[0]}: and its text, on a line of its own.",
+            )  # fmt: skip
+
+
+@looks_for("own-name")
+def own_names(facts: Facts) -> Iterator[Found]:
+    publication = facts.edition.publication
+    names = dict.fromkeys(filter(None, (publication.title, publication.publisher, publication.sender_name)))
+    told: set[str] = set()
+    for passage in facts.passages:
+        if passage.where.startswith(("title", "publisher")):
+            continue
+        for name in names:
+            for offset, slip in _near_misses(name, passage.text):
+                if slip not in told and not any(slip in other for other in names):
+                    told.add(slip)
+                    yield _at(passage, offset, f'"{slip}" is nearly "{name}"', f'If that is meant, write "{name}".')
+
+
+def _near_misses(name: str, text: str) -> Iterator[tuple[int, str]]:
+    """Where a text has as many words as a name, nearly all the same; possessives and plurals aren't slips.
+
+    A name of one word must be long, and the slip written with a capital, or ordinary words would be taken for it.
+    """
+    wanted = [_stem(word[0]) for word in _WORD.finditer(name)]
+    words = list(_WORD.finditer(text))
+    if not wanted or (len(wanted) == 1 and len(wanted[0]) < 8):
+        return
+    for at in range(len(words) - len(wanted) + 1):
+        run = words[at : at + len(wanted)]
+        shown = [_stem(word[0]) for word in run]
+        # Most runs differ in their first letters: those are left at once.
+        if shown == wanted or shown[0][:1].casefold() != wanted[0][:1].casefold() or not shown[0][:1].isupper():
+            continue
+        if [word.casefold() for word in shown] == [word.casefold() for word in wanted]:
+            # Only capitals differ: a name in small letters may be a phrase.
+            continue
+        if all(_like(a, b) for a, b in zip(shown, wanted, strict=True)):
+            yield run[0].start(), text[run[0].start() : run[-1].end()].rstrip(".")
+
+
+def _stem(word: str) -> str:
+    return re.sub(r"['’]s$", "", word.rstrip("."))
+
+
+def _like(a: str, b: str) -> bool:
+    if a.casefold() == b.casefold():
+        return True
+    if len(b) < 4 or {a.casefold(), b.casefold()} == {b.casefold(), b.casefold() + "s"}:
+        return False
+    if a.casefold() + "s" == b.casefold() or a.casefold() == b.casefold() + "s":
+        return False
+    return abs(len(a) - len(b)) <= 2 and SequenceMatcher(None, a.casefold(), b.casefold()).ratio() >= 0.8
+
+
+@looks_for("headline-twice")
+def same_headlines(facts: Facts) -> Iterator[Found]:
+    seen: dict[str, int] = {}
+    for story in facts.edition.stories:
+        bare = "".join(filter(str.isalnum, story.headline.casefold()))
+        first = seen.setdefault(bare, story.position)
+        if first != story.position:
+            yield Found(f"story {first} has the same headline", "Give each its own.", story.position, "headline")
+
+
+@looks_for("headline-long")
+def long_headlines(facts: Facts) -> Iterator[Found]:
+    for story in facts.edition.stories:
+        if (width := columns(story.headline)) > LONG_HEADLINE:
+            yield Found(
+                f"its headline has {width} columns", "Say the news in a line or two.", story.position, "headline"
+            )
+
+
+@looks_for("story-short")
+def short_stories(facts: Facts) -> Iterator[Found]:
+    for story in facts.edition.stories:
+        text = " ".join(passage.text for passage in facts.readings[story.position].passages).strip()
+        # A table or code may say little in words, and much.
+        if (
+            columns(text) < SHORT_STORY
+            and "|" not in story.body
+            and "    " not in story.body
+            and "```" not in story.body
+        ):
+            yield Found(f'its whole text is "{text}"', "Write the story, or drop its draft.", story.position, row=0)

@@ -1,0 +1,507 @@
+"""The archive: what anyone may read, found, cited and fed."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+import re
+import shutil
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+
+import feedparser
+import html5lib
+import pytest
+from an_archive import FIRST, filled
+from conftest import NOW
+from flask.testing import FlaskClient
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from newsletter import corrections
+from newsletter.archive import catalogue as catalogues
+from newsletter.archive import citation, feeds, search, words
+from newsletter.archive.search import Index
+from newsletter.config import is_issn
+from newsletter.errors import ConfigMistake
+from newsletter.folder import Folder
+from newsletter.models import Issue, Rendition
+from newsletter.states import IssueState, RenditionKind
+from newsletter.tokens import keys
+from newsletter.web import make
+from newsletter.web.shelf import Shelf
+
+TEMPLATES = Path(__file__).parent.parent / "templates"
+BASE = "https://digest.example.org"
+LATER = NOW + dt.timedelta(days=900)
+
+
+@pytest.fixture
+def archive(make_folder: Callable[..., Folder]) -> Folder:
+    """Thirty issues in two volumes, on each database."""
+    return _filled(make_folder(), 30)
+
+
+@pytest.fixture
+def lite_archive(lite_folder: Folder) -> Folder:
+    """The same, where the database doesn't matter."""
+    return _filled(lite_folder, 30)
+
+
+def _filled(folder: Folder, count: int) -> Folder:
+    if not (folder.path / "templates").exists():
+        shutil.copytree(TEMPLATES, folder.path / "templates")
+    with folder.session() as session:
+        for _ in filled(session, folder, count, stories=3):
+            pass
+    return folder
+
+
+def client(folder: Folder) -> FlaskClient:
+    return make(folder, lambda: LATER).test_client()
+
+
+def strict(content: str) -> None:
+    """A page that a parser of HTML forgives nothing in."""
+    html5lib.HTMLParser(strict=True).parse(content)
+
+
+# what is public
+
+
+def test_the_catalogue_lists_what_was_sent_newest_first_by_volume(archive: Folder) -> None:
+    with archive.reading() as session:
+        found = catalogues.catalogue(session, archive, "digest")
+    assert [entry.label for entry in found.entries][:7] == ["2.6", "2.5", "2.4", "2.3", "2.2", "2.1", "1.24"]
+    assert {volume: len(entries) for volume, entries in found.volumes.items()} == {2: 6, 1: 24}
+    before, after = found.neighbours(found.entries[0])
+    assert (before and before.label, after) == ("2.5", None)
+    assert found.entries[-1].date == FIRST
+    assert len(found.entries[0].headlines) == 3
+
+
+@pytest.mark.parametrize("state", [each for each in IssueState if each not in catalogues.SHOWN])
+def test_an_issue_that_hasnt_gone_is_in_nothing(archive: Folder, state: IssueState) -> None:
+    with archive.session() as session:
+        session.scalars(select(Issue).where(Issue.volume == 2, Issue.number == 6)).one().state = state
+    served = client(archive)
+    for path in ("/digest", "/digest/2", "/digest/feed.atom", "/digest/feed.rss", "/digest/feed.json", "/sitemap.xml"):
+        assert "/digest/2/6" not in served.get(path).text, path
+        assert "/digest/2/5" in served.get(path).text, path
+    for path in ("/digest/2/6", "/digest/2/6.pdf", "/digest/2/6.bib", "/digest/2/6.ris"):
+        assert served.get(path).status_code == 404
+    assert 'rel="next"' not in served.get("/digest/2/5").text
+
+
+def test_a_private_issue_is_read_by_who_has_its_link_and_is_in_nothing(archive: Folder) -> None:
+    with archive.session() as session:
+        issue = session.scalars(select(Issue).where(Issue.volume == 2, Issue.number == 3)).one()
+        issue.private = True
+        key, other = keys(session, LATER).issue(issue.id), keys(session, LATER).issue(issue.id + 1)
+        headline = issue.stories[0].headline
+    served = client(archive)
+    for path in ("/digest", "/digest/2", "/digest/feed.atom", "/digest/feed.rss", "/digest/feed.json", "/sitemap.xml"):
+        assert "2/3" not in served.get(path).text, path
+    assert headline not in served.get("/digest").text
+    assert served.get("/digest/2/3").status_code == 404
+    assert "/digest/2/2" in served.get("/digest/2/4").text
+    answer = served.get(f"/digest/private/{key}")
+    assert headline in answer.text
+    assert "neighbours" not in answer.text.partition("</head>")[2]
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "noindex" in answer.headers["X-Robots-Tag"]
+    # What isn't there, what isn't private, what is made up, and another publication's: all the same answer.
+    wrong = [served.get(f"/digest/private/{each}") for each in (other, "0" * 26, key[:-2], "x")]
+    assert {(each.status_code, each.text) for each in wrong} == {(404, served.get("/digest/9/9").text)}
+    assert served.get(f"/digest/2/3?key={key}").status_code == 404
+
+
+# pages
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/digest", "/digest/1", "/digest/2", "/digest/2/4", "/digest/1/1", "/digest/search?q=ports", "/digest/search"],
+)
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_every_page_is_strict_html(lite_archive: Folder, path: str, language: str) -> None:
+    answer = client(lite_archive).get(path, headers={"Accept-Language": language})
+    assert answer.status_code == 200
+    strict(answer.text)
+    ids = re.findall(r'\bid="([^"]*)"', answer.text)
+    assert len(ids) == len(set(ids))
+
+
+def test_the_front_page_has_the_latest_issue_the_last_seven_and_a_way_to_all_others(lite_archive: Folder) -> None:
+    text = client(lite_archive).get("/digest").text
+    assert text.index("Vol 2 · No 6") < text.index("No 5</span>") < text.index("No 23</span>")
+    assert text.count('<span class="no">') == 7
+    assert "Show No 22 to No 1" in text
+    assert '<form class="joining" method="post" action="/digest/subscribe">' in text
+
+
+def test_an_archive_without_issues_says_so(lite_folder: Folder) -> None:
+    served = client(lite_folder)
+    assert "No issue has been sent yet." in served.get("/digest").text
+    assert served.get("/digest/1").status_code == 404
+    for name in feeds.NAMES:
+        assert served.get(f"/digest/{name}").status_code == 200
+    assert not feedparser.parse(served.get("/digest/feed.atom").data).entries
+
+
+def test_an_issues_page_is_what_is_kept_with_its_neighbours_named(archive: Folder) -> None:
+    with archive.session() as session:
+        issue = session.scalars(select(Issue).where(Issue.volume == 1, Issue.number == 24)).one()
+        kept = session.get_one(Rendition, (issue.id, RenditionKind.page, 1)).content.decode()
+    served = client(archive).get("/digest/1/24").text
+    begin, _, end = kept.partition("<!--neighbours-->")
+    assert served.startswith(begin)
+    assert served.endswith(end)
+    nav = served[len(begin) : -len(end)]
+    assert re.findall(r'<a rel="(\w+)" href="([^"]*)"', nav) == [("prev", "/digest/1/23"), ("next", "/digest/2/1")]
+
+
+def test_who_has_a_page_already_is_told_so(archive: Folder) -> None:
+    served = client(archive)
+    for path in ("/digest", "/digest/2", "/digest/2/4", "/digest/feed.atom", "/digest/2/4.bib", "/sitemap.xml"):
+        first = served.get(path)
+        again = served.get(path, headers={"If-None-Match": first.headers["ETag"]})
+        assert (again.status_code, again.data) == (304, b""), path
+        assert again.headers["Cache-Control"].startswith("public"), path
+    since = served.get("/digest/2/4").headers["Last-Modified"]
+    assert served.get("/digest/2/4", headers={"If-Modified-Since": since}).status_code == 304
+
+
+def test_a_correction_is_on_the_page_and_in_the_feeds_at_once(archive: Folder) -> None:
+    served = client(archive)
+    before = served.get("/digest/2/4").headers["ETag"], served.get("/digest/feed.atom").text
+    served.get("/digest/search?q=ports")
+    with archive.session() as session:
+        issue = session.scalars(select(Issue).where(Issue.volume == 2, Issue.number == 4)).one()
+        wish = corrections.Wish("It was nine.", 2, headline="Nine, not eight", body="It is nine: xylophones.")
+        corrections.correct(session, archive, issue, wish, LATER)
+    answer = served.get("/digest/2/4")
+    assert "It was nine." in answer.text
+    assert answer.headers["ETag"] != before[0]
+    atom = feedparser.parse(served.get("/digest/feed.atom").data)
+    corrected = next(each for each in atom.entries if each.id == f"{BASE}/digest/2/4")
+    assert corrected.updated != corrected.published
+    assert "It was nine." in corrected.content[0].value
+    assert "Nine, not eight" in served.get("/digest/2").text
+    assert "Nine, not eight" in re.sub("</?mark>", "", served.get("/digest/search?q=xylophones").text)
+
+
+def test_an_issue_of_a_version_that_made_no_entries_is_listed_all_the_same(archive: Folder) -> None:
+    with archive.session() as session:
+        session.execute(delete(Rendition).where(Rendition.kind.in_([RenditionKind.entry, RenditionKind.pdf])))
+    served = client(archive)
+    assert served.get("/digest/2").text.count("<h3>") == 6
+    assert "<mark>ports</mark>" in served.get("/digest/search?q=ports").text
+    assert served.get("/digest/feed.atom").status_code == 200
+
+
+def test_an_issn_is_checked_by_its_last_digit(lite_folder: Folder) -> None:
+    assert is_issn("2049-3630")
+    assert is_issn("2434-561X")
+    assert not any(map(is_issn, ["2049-3631", "20493630", "2049-363", "2049-36３0", "x049-3630"]))
+    from conftest import CONFIG
+
+    from newsletter import config
+
+    wrong = CONFIG.replace("[publications.digest]", '[publications.digest]\nissn = "2049-3631"')
+    with pytest.raises(ConfigMistake, match="2049-3631"):
+        config.decode(wrong, lite_folder.path / "config.toml")
+
+
+# cited
+
+
+def test_an_issue_is_cited_in_words_and_for_programs(lite_archive: Folder) -> None:
+    served = client(lite_archive)
+    page = re.sub(r"<[^<>]*>", "", served.get("/digest/2/4").text)
+    assert "US-Japan Alliance Digest, Vol 2 No 4 (January 18, 2005)" in page
+    bib = served.get("/digest/2/4.bib")
+    assert bib.headers["Content-Disposition"] == 'attachment; filename="digest-2.4.bib"'
+    assert bib.text.startswith("@misc{digest-2-4,\n  title = {US-Japan Alliance Digest, Vol 2 No 4},")
+    ris = served.get("/digest/2/4.ris").text
+    lines = [line.split("  - ") for line in ris.splitlines()]
+    assert [line[0] for line in lines][:1] == ["TY"]
+    assert ("UR", f"{BASE}/digest/2/4") in [tuple(line) for line in lines]
+    assert ris.endswith("ER  - \r\n")
+
+
+@given(st.text(max_size=80))
+def test_no_name_breaks_out_of_a_reference(name: str) -> None:
+    entry = catalogues.Entry(
+        1, 2, 4, 5, FIRST, name, name, (catalogues.Told(name, "a"),), None, NOW, NOW, 1, 0, f"{BASE}/digest/2/4"
+    )
+    from conftest import CONFIG
+
+    from newsletter import config
+
+    publication = config.decode(CONFIG, Path("config.toml")).publications["digest"]
+    import msgspec
+
+    publication = msgspec.structs.replace(publication, title=name, publisher=name)
+    bib = citation.bibtex(publication, "digest", entry)
+    assert bib.count("{") == bib.count("}")
+    depth = 0
+    for letter in bib[:-2]:
+        depth += {"{": 1, "}": -1}.get(letter, 0)
+        assert depth > 0 or letter != "}" or bib.startswith("@misc{")
+    for line in citation.ris(publication, entry).split("\r\n")[:-1]:
+        assert re.match(r"[A-Z][A-Z0-9]  - ", line), line
+
+
+# feeds
+
+
+@pytest.mark.parametrize("name", ["feed.atom", "feed.rss"])
+def test_feed_readers_read_the_feed_back(archive: Folder, name: str) -> None:
+    answer = client(archive).get(f"/digest/{name}")
+    assert answer.content_type == f"{feeds.NAMES[name]}; charset=utf-8"
+    read = feedparser.parse(answer.data)
+    assert not read.bozo, read.get("bozo_exception")
+    assert read.feed.title == "US-Japan Alliance Digest"
+    assert len(read.entries) == feeds.LATEST
+    first = read.entries[0]
+    assert (first.link, first.id) == (f"{BASE}/digest/2/6", f"{BASE}/digest/2/6")
+    with archive.reading() as session:
+        issue = session.scalars(select(Issue).where(Issue.volume == 2, Issue.number == 6)).one()
+        content = catalogues.content(session, issue.id, RenditionKind.entry)
+        headlines = [story.headline for story in issue.stories]
+    told = re.findall(r"<h2><a [^>]*>(.*?)</a></h2>", first.content[0].value)
+    assert told == headlines
+    assert content is not None
+    assert re.sub(r"\s", "", first.content[0].value)[:60] == re.sub(r"\s", "", content.decode())[:60]
+    assert first.published_parsed[:3] == (2005, 2, 15)
+
+
+def test_the_json_feed_is_one(archive: Folder) -> None:
+    answer = client(archive).get("/digest/feed.json")
+    made = json.loads(answer.data)
+    assert made["version"] == "https://jsonfeed.org/version/1.1"
+    assert made["feed_url"] == f"{BASE}/digest/feed.json"
+    assert len(made["items"]) == feeds.LATEST
+    for item in made["items"]:
+        assert item["id"] == item["url"]
+        assert item["content_html"]
+        assert dt.datetime.fromisoformat(item["date_published"]).tzinfo
+
+
+def test_a_feed_stands_whatever_a_story_says(lite_folder: Folder) -> None:
+    shutil.copytree(TEMPLATES, lite_folder.path / "templates")
+    nasty = "A ]]> B & <b>C</b> </content> \x0b\x1b\x85\ufffe\u202e\U0001f468\u200d\U0001f469 &amp; \"'"
+    with lite_folder.session() as session:
+        for issue in filled(session, lite_folder, 1, stories=1):
+            session.execute(delete(Rendition))
+            issue.subject = issue.stories[0].headline = nasty
+            issue.stories[0].body = nasty
+            session.flush()
+            session.expire_all()
+            from newsletter.render import render_issue
+
+            _, publication = lite_folder.publication("digest")
+            render_issue(session, lite_folder, "digest", publication, issue, NOW, on_paper=False)
+    served = client(lite_folder)
+    for name in ("feed.atom", "feed.rss"):
+        read = feedparser.parse(served.get(f"/digest/{name}").data)
+        assert not read.bozo
+        assert "]]>" in read.entries[0].content[0].value.replace("&gt;", ">")
+        assert "<b>" not in read.entries[0].content[0].value
+    assert "]]" in json.loads(served.get("/digest/feed.json").data)["items"][0]["content_html"]
+    for path in ("/digest", "/digest/1", "/digest/1/1", "/digest/search?q=amp"):
+        text = served.get(path).text
+        strict(text)
+        assert "<b>C" not in text
+    told = re.search(r'ld\+json">(.*?)</script>', served.get("/digest/1/1").text)
+    assert told
+    assert json.loads(told[1])["hasPart"][0]["headline"].startswith("A ]]> B & <b>C</b>")
+
+
+def test_programs_find_every_page_that_lasts(archive: Folder) -> None:
+    served = client(archive)
+    root = ET.fromstring(served.get("/sitemap.xml").data)
+    space = "{http://www.sitemaps.org/schemas/sitemap/0.9}"
+    found = [each.text or "" for each in root.iter(f"{space}loc")]
+    assert len(found) == 1 + 2 + 30
+    assert all(served.get(each.removeprefix(BASE)).status_code == 200 for each in found)
+    robots = served.get("/robots.txt").text
+    assert f"Sitemap: {BASE}/sitemap.xml" in robots
+    assert "Disallow: /me/" in robots
+
+
+def test_a_page_tells_search_engines_what_it_is(lite_archive: Folder) -> None:
+    text = client(lite_archive).get("/digest/2/4").text
+    found = re.search(r'<script type="application/ld\+json">(.*?)</script>', text)
+    assert found
+    told = json.loads(found[1])
+    assert (told["@type"], told["issueNumber"], told["datePublished"]) == ("PublicationIssue", "4", "2005-01-18")
+    assert told["isPartOf"]["volumeNumber"] == "2"
+    assert [each["@type"] for each in told["hasPart"]] == ["NewsArticle"] * 3
+    assert f'<link rel="canonical" href="{BASE}/digest/2/4">' in text
+    assert f'<meta property="og:url" content="{BASE}/digest/2/4">' in text
+
+
+# search
+
+
+def test_what_is_found_has_all_words_and_leads_to_its_story(archive: Folder) -> None:
+    text = client(archive).get("/digest/search?q=Tokyo+batteries").text
+    hits = re.findall(r'<h2><a href="([^"]*)">(.*?)</a></h2><p>(.*?)</p>', text)
+    assert hits
+    for path, headline, excerpt in hits:
+        assert "#" in path
+        plain = re.sub("<[^<>]*>", "", headline + excerpt).lower()
+        assert "tokyo" in plain or "batter" in plain
+    assert "<mark>" in hits[0][1]
+
+
+def test_a_search_for_nothing_finds_nothing_and_says_so(archive: Folder) -> None:
+    served = client(archive)
+    assert "Nothing was found." in served.get("/digest/search?q=zeppelin").text
+    assert "Nothing was found." in served.get("/digest/search?q=%00%EF%BF%BD+%3C%3E").text
+    assert "found" in served.get("/digest/search").text
+    hostile = served.get('/digest/search?q="><script>alert(1)</script>&page=x')
+    assert hostile.status_code == 200
+    assert "<script>" not in hostile.text
+    assert served.get("/digest/search?q=ports&page=99999999999999999999").status_code == 200
+    assert served.get(f"/digest/search?q={'a+' * 3000}").status_code == 200
+
+
+def found(index: Index, query: str) -> list[str]:
+    return [place.told.headline for place in index.find(query)]
+
+
+def an_index(*stories: tuple[str, str]) -> Index:
+    index = Index()
+    for at, (headline, text) in enumerate(stories):
+        entry = catalogues.Entry(
+            at,
+            1,
+            at + 1,
+            None,
+            FIRST + dt.timedelta(at),
+            "",
+            "",
+            (catalogues.Told(headline, "a"),),
+            None,
+            NOW,
+            NOW,
+            1,
+            0,
+            "",
+        )
+        index.add(entry, {"a": text})
+    return index
+
+
+def test_scripts_are_searched_as_their_readers_write_them() -> None:
+    index = an_index(
+        ("日米首脳会談", "半導体の供給網について合意した。"),
+        ("Économie française", "L'été dernier, les coûts ont baissé."),
+        ("أخبار الاقتصاد", "اتَّفَقَ الوزيران على خطة جديدة."),
+        ("สะพานใหม่", "รัฐบาลเปิดสะพานใหม่ในกรุงเทพ"),
+        ("हिन्दी में समाचार", "मंत्री ने कहा कि योजना तैयार है।"),
+        ("Straße und Ｆｕｌｌ", "Über die Brücke."),
+    )
+    for query, headline in (
+        ("半導体", "日米首脳会談"),
+        ("会談", "日米首脳会談"),
+        ("合", "日米首脳会談"),
+        ("economie", "Économie française"),
+        ("ete", "Économie française"),
+        ("l'été", "Économie française"),
+        ("lete", "Économie française"),
+        ("اتفق", "أخبار الاقتصاد"),
+        ("สะพาน", "สะพานใหม่"),
+        ("समाचार", "हिन्दी में समाचार"),
+        ("full brucke", "Straße und Ｆｕｌｌ"),
+        ("ÜBER", "Straße und Ｆｕｌｌ"),
+    ):
+        assert found(index, query) == [headline], query
+
+
+def test_a_headline_counts_more_than_a_text_and_a_whole_word_more_than_its_beginning() -> None:
+    index = an_index(
+        ("Cables", "Nothing on ships."),
+        ("Ships", "One line."),
+        ("Shipsheds", "A line."),
+        ("Seas", "Ships, twice: ships."),
+    )
+    assert found(index, "ships") == ["Ships", "Seas", "Shipsheds", "Cables"]
+    assert found(index, "sh") == []
+    assert found(index, "ships cables") == ["Cables"]
+
+
+def test_an_issue_that_was_corrected_is_found_by_what_it_says_now(archive: Folder) -> None:
+    shelf = Shelf(archive)
+    with archive.reading() as session:
+        index = shelf.index(session, "digest")
+        assert not index.find("xylophones")
+        count = len(index)
+    with archive.session() as session:
+        issue = session.scalars(select(Issue).where(Issue.volume == 2, Issue.number == 4)).one()
+        old = issue.stories[1].body
+        wish = corrections.Wish("It was nine.", 2, body="It is nine: xylophones.")
+        corrections.correct(session, archive, issue, wish, LATER)
+    with archive.reading() as session:
+        index = shelf.index(session, "digest")
+        assert [place.entry.label for place in index.find("xylophones")] == ["2.4"]
+        assert len(index) == count
+    assert old
+
+
+def test_a_catalogue_reads_only_what_it_doesnt_know(archive: Folder) -> None:
+    with archive.reading() as session:
+        first = catalogues.catalogue(session, archive, "digest")
+        assert catalogues.catalogue(session, archive, "digest", first) is first
+    with archive.session() as session:
+        session.scalars(select(Issue).where(Issue.volume == 2, Issue.number == 6)).one().state = IssueState.cancelled
+    with archive.reading() as session:
+        second = catalogues.catalogue(session, archive, "digest", first)
+    assert [id(each) for each in second.entries] == [id(each) for each in first.entries[1:]]
+
+
+@given(st.text(max_size=120), st.text(max_size=30))
+def test_an_excerpt_is_a_piece_of_its_text(text: str, query: str) -> None:
+    import html
+
+    made = str(search.excerpt(text, query))
+    plain = html.unescape(re.sub("</?mark>", "", made))
+    assert plain.removeprefix("…").removesuffix("…") in text or plain in text
+    assert made.count("<mark>") == made.count("</mark>")
+    assert html.unescape(re.sub("</?mark>", "", str(search.marked(text, query)))) == text
+
+
+@given(st.text(alphabet=st.characters(categories=["L", "N", "P", "Z"]), max_size=60))
+def test_a_text_is_found_by_any_of_its_words(text: str) -> None:
+    index = an_index(("x", text))
+    for piece in re.findall(r"\w+", text):
+        if words.asked(piece):
+            assert found(index, piece) == ["x"], piece
+
+
+@given(st.text(max_size=60))
+def test_folding_twice_is_folding_once(text: str) -> None:
+    assert words.folded(words.folded(text)) == words.folded(text)
+
+
+def test_the_quick_way_for_ascii_is_the_other_way() -> None:
+    text = "It's 4,000 MW: the O'Neill-type plant's 2nd unit, x_y, don''t 'quote' it."
+    assert words.words(text) == words.words(text + " 年")[:-1]
+
+
+def test_entries_are_values(lite_archive: Folder) -> None:
+    with lite_archive.reading() as session:
+        entry = catalogues.catalogue(session, lite_archive, "digest").entries[0]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        entry.volume = 3  # type: ignore[misc]
+
+
+def test_an_archive_that_is_empty_has_no_entries(session: Session, folder: Folder) -> None:
+    assert catalogues.catalogue(session, folder, "digest").entries == ()

@@ -1,0 +1,303 @@
+"""The archive as files: what the pages say, written down; brought up to date; searched by a script."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import http.server
+import json
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+import msgspec
+import pytest
+from an_archive import filled
+from chromium import DESK, PHONE, faults, window
+from click.testing import CliRunner
+from conftest import NOW
+from playwright.sync_api import Browser
+from sqlalchemy import select
+
+from newsletter import corrections
+from newsletter.cli import newsletter
+from newsletter.errors import WebMistake
+from newsletter.folder import Folder
+from newsletter.models import Issue
+from newsletter.states import IssueState
+from newsletter.web import files, make
+from newsletter.web.files import MANIFEST, build
+from newsletter.web.serving import Serving
+from newsletter.web.shelf import Shelf
+
+TEMPLATES = Path(__file__).parent.parent / "templates"
+STORIES = Path(__file__).parent.parent / "sample" / "stories"
+LATER = NOW + dt.timedelta(days=900)
+
+
+@pytest.fixture
+def archive(lite_folder: Folder) -> Folder:
+    return _filled(lite_folder, None)
+
+
+@pytest.fixture
+def pictured(lite_folder: Folder) -> Folder:
+    return _filled(lite_folder, next(STORIES.glob("*.png")))
+
+
+def _filled(folder: Folder, picture: Path | None) -> Folder:
+    shutil.copytree(TEMPLATES, folder.path / "templates")
+    with folder.session() as session:
+        assert sum(1 for _ in filled(session, folder, 27, stories=3, picture=picture)) == 27
+    return folder
+
+
+def tree(target: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(target).as_posix(): path.read_bytes()
+        for path in target.rglob("*")
+        if path.is_file() and path.name != MANIFEST
+    }
+
+
+def test_each_file_is_what_the_pages_answer(pictured: Folder, tmp_path: Path) -> None:
+    archive = pictured
+    built = build(archive, tmp_path / "public", ("digest",), LATER)
+    made = tree(tmp_path / "public")
+    assert built.written == len(made)
+    assert built.bytes == sum(map(len, made.values()))
+    client = make(archive, lambda: LATER, static=True).test_client()
+    for path, content in made.items():
+        if "/search/" not in path:
+            with client.get("/" + path.removesuffix("index.html").rstrip("/")) as answer:
+                assert answer.data == content, path
+    assert {"index.html", "robots.txt", "sitemap.xml", "digest/index.html", "digest/1/24/index.html"} <= made.keys()
+    assert {
+        "digest/feed.atom",
+        "digest/feed.rss",
+        "digest/feed.json",
+        "digest/2/3.bib",
+        "digest/2/3.ris",
+    } <= made.keys()
+    assert len([path for path in made if path.startswith("pictures/")]) == 1
+    assert len([path for path in made if path.startswith("look/")]) == 1
+
+
+def test_what_hasnt_changed_isnt_made_or_written_again(archive: Folder, tmp_path: Path) -> None:
+    target = tmp_path / "public"
+    build(archive, target, ("digest",), LATER)
+    before = {path: path.stat().st_mtime_ns for path in target.rglob("*") if path.is_file() and path.name != MANIFEST}
+    again = build(archive, target, ("digest",), LATER)
+    assert (again.issues_made, again.written, again.removed) == (0, 0, 0)
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_a_correction_changes_that_issue_and_what_lists_it(archive: Folder, tmp_path: Path) -> None:
+    target = tmp_path / "public"
+    build(archive, target, ("digest",), LATER)
+    before = tree(target)
+    with archive.session() as session:
+        issue = session.scalars(select(Issue).where(Issue.volume == 2, Issue.number == 2)).one()
+        corrections.correct(session, archive, issue, corrections.Wish("It was nine.", 2, headline="Nine"), LATER)
+    built = build(archive, target, ("digest",), LATER)
+    after = tree(target)
+    changed = {path for path in after if before.get(path) != after[path] and "/search/" not in path}
+    lists = {f"digest/{name}" for name in ("index.html", "2/index.html", "feed.atom", "feed.rss", "feed.json")}
+    # The RIS has an abstract, of the headlines.
+    assert changed == {"digest/2/2/index.html", "digest/2/2.ris", "sitemap.xml", *lists}
+    assert built.issues_made == 1
+    fresh = tmp_path / "fresh"
+    build(archive, fresh, ("digest",), LATER)
+    assert tree(fresh) == after
+
+
+def test_a_new_issue_is_named_by_the_one_before_it(archive: Folder, tmp_path: Path) -> None:
+    target = tmp_path / "public"
+    with archive.session() as session:
+        session.scalars(select(Issue).where(Issue.volume == 2, Issue.number == 3)).one().state = IssueState.approved
+    build(archive, target, ("digest",), LATER)
+    assert not (target / "digest/2/3").exists()
+    with archive.session() as session:
+        session.scalars(select(Issue).where(Issue.volume == 2, Issue.number == 3)).one().state = IssueState.sent
+    assert build(archive, target, ("digest",), LATER).issues_made == 2
+    assert b'rel="next"' in (target / "digest/2/2/index.html").read_bytes()
+
+
+def test_what_isnt_public_any_more_is_taken_away_and_nothing_else(archive: Folder, tmp_path: Path) -> None:
+    target = tmp_path / "public"
+    build(archive, target, ("digest",), LATER)
+    (target / "digest/2/notes.txt").write_text("mine")
+    (target / "digest/2/3.bib").write_text("changed by hand")
+    with archive.session() as session:
+        session.scalars(select(Issue).where(Issue.volume == 2, Issue.number == 3)).one().private = True
+    built = build(archive, target, ("digest",), LATER)
+    assert built.removed == 2
+    assert not (target / "digest/2/3").exists()
+    assert (target / "digest/2/notes.txt").read_text() == "mine"
+    assert (target / "digest/2/3.bib").read_text() == "changed by hand"
+
+
+def test_a_build_that_was_interrupted_is_made_whole(archive: Folder, tmp_path: Path) -> None:
+    target, whole = tmp_path / "public", tmp_path / "whole"
+    build(archive, whole, ("digest",), LATER)
+
+    class Struck(Exception):  # noqa: N818 - the machine going down is no error of ours
+        pass
+
+    class Bar:
+        def __enter__(self) -> Self:
+            self.left = 9
+            return self
+
+        def __call__(self, _: int) -> None:
+            self.left -= 1
+            if not self.left:
+                raise Struck
+
+        def __exit__(self, *_: object) -> None: ...
+
+    with pytest.raises(Struck):
+        build(archive, target, ("digest",), LATER, lambda _: Bar())
+    with archive.session() as session:
+        session.scalars(select(Issue).where(Issue.volume == 2, Issue.number == 3)).one().private = True
+    build(archive, target, ("digest",), LATER)
+    build(archive, whole, ("digest",), LATER)
+    assert tree(target) == tree(whole)
+
+
+def test_a_folder_with_something_else_in_it_is_left_alone(archive: Folder, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.txt").write_text("dear")
+    with pytest.raises(WebMistake, match="something else"):
+        build(archive, tmp_path / "home", ("digest",), LATER)
+    with pytest.raises(WebMistake, match="file"):
+        build(archive, tmp_path / "home" / "thesis.txt", ("digest",), LATER)
+    (tmp_path / "trap").mkdir()
+    (tmp_path / "trap" / MANIFEST).write_text(json.dumps({"files": {"../home/thesis.txt": ""}, "issues": {}}))
+    with pytest.raises(WebMistake, match="outside"):
+        build(archive, tmp_path / "trap", ("digest",), LATER)
+    (tmp_path / "trap" / MANIFEST).write_text("{")
+    with pytest.raises(WebMistake, match="read"):
+        build(archive, tmp_path / "trap", ("digest",), LATER)
+    assert (tmp_path / "home" / "thesis.txt").read_text() == "dear"
+
+
+def test_pages_under_a_path_are_built_under_it(archive: Folder, tmp_path: Path) -> None:
+    config = msgspec.structs.replace(archive.config, base_url="https://example.org/news")
+    build(Folder(archive.path, config, archive.engine), tmp_path / "public", ("digest",), LATER)
+    page = (tmp_path / "public/digest/index.html").read_text("utf-8")
+    assert 'href="/news/digest/2/3"' in page
+    assert (tmp_path / "public/digest/2/3/index.html").is_file()
+
+
+def test_the_command_says_what_it_did_and_in_json(archive: Folder, tmp_path: Path) -> None:
+    run = CliRunner()
+    target = str(tmp_path / "public")
+    result = run.invoke(newsletter, ["-C", str(archive.path), "archive", "build", target])
+    assert result.exit_code == 0, result.output
+    assert "27 issues, 27 of them made anew" in " ".join(result.output.split())
+    told = json.loads(run.invoke(newsletter, ["-C", str(archive.path), "archive", "build", target, "--json"]).output)
+    assert (told["issues"], told["issues_made"], told["files_written"], told["files_removed"]) == (27, 0, 0, 0)
+    result = run.invoke(newsletter, ["-C", str(archive.path), "archive", "build", str(archive.path)])
+    assert isinstance(result.exception, WebMistake)
+    found = json.loads(run.invoke(newsletter, ["-C", str(archive.path), "archive", "search", "tokyo", "--json"]).output)
+    assert found
+    assert all(each["url"].startswith("https://digest.example.org/digest/") for each in found)
+    assert (
+        "Nothing was found" in run.invoke(newsletter, ["-C", str(archive.path), "archive", "search", "zeppelin"]).output
+    )
+
+
+# in a browser
+
+
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    """A web server as README.md says: a path's own file, or the index.html in the folder of that name."""
+
+    def send_head(self):  # type: ignore[no-untyped-def]
+        path = Path(self.translate_path(self.path))
+        if path.is_dir() and (path / "index.html").is_file():
+            where, mark, query = self.path.partition("?")
+            self.path = where.rstrip("/") + "/index.html" + mark + query
+        return super().send_head()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def public(archive: Folder, tmp_path: Path) -> Iterator[tuple[Folder, str]]:
+    """The archive's files, handed out by a web server that knows nothing of us."""
+    handler = functools.partial(_Handler, directory=str(tmp_path / "public"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        base = f"http://127.0.0.1:{server.server_address[1]}"
+        folder = replace(archive, config=msgspec.structs.replace(archive.config, base_url=base))
+        build(folder, tmp_path / "public", ("digest",), LATER)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield folder, base
+        server.shutdown()
+        thread.join()
+
+
+def test_a_browser_finds_in_files_what_the_server_finds(public: tuple[Folder, str], chromium: Browser) -> None:
+    folder, base = public
+    with folder.reading() as session:
+        index = Shelf(folder).index(session, "digest")
+    with window(chromium, base) as page:
+        for query in ("tokyo", "ports", "batt kyo", "WASHINGTON", "o", "Wáshington's", "zeppelin", "constructor"):
+            page.goto(f"/digest/search?q={query}")
+            page.wait_for_selector("#found > :not(noscript)")
+            there = page.eval_on_selector_all(
+                ".hits h2 a", "all => all.map(a => [a.textContent, a.getAttribute('href')])"
+            )
+            wanted = [
+                [place.told.headline, f"/digest/{place.entry.volume}/{place.entry.number}#{place.told.anchor}"]
+                for place in index.find(query)
+            ][:50]
+            assert there == wanted, query
+        page.goto("/digest")
+        page.click("text=Read the issue")
+        assert page.url == f"{base}/digest/2/3"
+        page.click("a[rel=prev]")
+        assert page.url == f"{base}/digest/2/2"
+
+
+@pytest.mark.parametrize("size", [PHONE, DESK], ids=["375", "1280"])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_axe_finds_nothing_on_any_page_of_the_archive(
+    public: tuple[Folder, str], chromium: Browser, size: tuple[int, int], dark: bool
+) -> None:
+    folder, _ = public
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    serving = Serving(folder, lambda: LATER, port=port)
+    serving.start()
+    try:
+        with window(chromium, f"http://127.0.0.1:{port}", size=size, dark=dark) as page:
+            for path in ("/digest", "/digest/1", "/digest/2/3", "/digest/search?q=tokyo", "/digest/search?q=zeppelin"):
+                page.goto(path)
+                assert faults(page) == [], path
+    finally:
+        serving.stop()
+
+
+def test_without_a_script_the_search_in_files_says_where_the_issues_are(
+    public: tuple[Folder, str], chromium: Browser
+) -> None:
+    with window(chromium, public[1], script=False) as page:
+        page.goto("/digest/search")
+        assert page.locator("noscript a, #found a").first.get_attribute("href") == "/digest"
+
+
+def test_files_know_nothing_of_who_asks(archive: Folder, tmp_path: Path) -> None:
+    build(archive, tmp_path / "public", ("digest",), LATER)
+    for path, content in tree(tmp_path / "public").items():
+        if path.endswith(".html") and not path.startswith("digest/1/") and not path.startswith("digest/2/"):
+            assert b'name="seal"' not in content, path
+            assert b"?in=" not in content, path
+    assert files.MANIFEST.startswith(".")

@@ -1,0 +1,107 @@
+"""The three designs in a browser: nothing out of sight on a small phone, every colour of the theme, words for pictures."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from chromium import faults
+from design_samples import DESIGNS, LEAD, arabic, for_a_reader, issue, square
+from edition_sample import TEMPLATES
+from PIL import Image, ImageStat
+from playwright.sync_api import Browser, Page, Route
+
+from newsletter.render import Edition, render
+from newsletter.states import RenditionKind
+
+
+class Looker:
+    """Shows HTML in a window, its pictures from this folder, and nothing over the network."""
+
+    def __init__(self, browser: Browser, portrait: bytes) -> None:
+        self.browser = browser
+        self.portrait = portrait
+
+    def at(self, html: str, width: int, *, dark: bool = False, pictures: bool = True) -> Page:
+        context = self.browser.new_context(
+            viewport={"width": width, "height": 800}, color_scheme="dark" if dark else "light", reduced_motion="reduce"
+        )
+        page = context.new_page()
+
+        def answer(route: Route) -> None:
+            if pictures and "/pictures/" in route.request.url:
+                body = self.portrait if "cdcd" in route.request.url else LEAD.read_bytes()
+                route.fulfill(body=body, content_type="image/png")
+            else:
+                route.abort()
+
+        page.route("**/*", answer)
+        page.set_content(html, wait_until="load")
+        return page
+
+    def picture(self, html: str, width: int, *, dark: bool = False) -> Image.Image:
+        page = self.at(html, width, dark=dark)
+        shot = page.screenshot(full_page=True)
+        page.context.close()
+        return Image.open(io.BytesIO(shot)).convert("RGB")
+
+
+@pytest.fixture
+def looker(chromium: Browser, tmp_path: Path) -> Iterator[Looker]:
+    return Looker(chromium, square(tmp_path / "portrait.png").read_bytes())
+
+
+def mail(edition: Edition) -> str:
+    return for_a_reader(render(edition, TEMPLATES)[RenditionKind.html], edition)
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("design", DESIGNS)
+def test_every_colour_of_the_theme_is_to_be_seen(design: str, dark: bool, looker: Looker) -> None:
+    edition = issue(design)
+    theme = edition.publication.theme
+    seen = looker.picture(mail(edition), 700, dark=dark)
+    counts = {"#{:02x}{:02x}{:02x}".format(*colour): count for count, colour in seen.getcolors(1 << 24)}
+    wanted = {
+        theme.mark_dark if dark else theme.mark: 200,
+        theme.link_dark if dark else theme.link: 200,
+        "#161a21" if dark else "#ffffff": 200_000,
+        "#0e1116" if dark else "#eef1f5": 50_000,
+    }
+    for colour, least in wanted.items():
+        assert counts.get(colour, 0) >= least, (colour, counts.get(colour, 0))
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+@pytest.mark.parametrize("make", [issue, arabic])
+def test_on_the_smallest_phone_nothing_is_pushed_out_of_sight(
+    design: str, make: Callable[[str], Edition], looker: Looker
+) -> None:
+    edition = make(design)
+    made = render(edition, TEMPLATES)
+    for html in (for_a_reader(made[RenditionKind.html], edition), made[RenditionKind.page]):
+        page = looker.at(html, 320)
+        assert page.evaluate("document.scrollingElement.scrollWidth") <= 320
+        page.context.close()
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_axe_finds_nothing_wrong_with_the_page_of_an_issue(design: str, looker: Looker) -> None:
+    html = render(issue(design), TEMPLATES)[RenditionKind.page]
+    for width, dark in ((1280, False), (375, True)):
+        page = looker.at(html, width, dark=dark)
+        assert faults(page) == []
+        page.context.close()
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_with_pictures_off_their_words_stand_in_their_place(design: str, looker: Looker) -> None:
+    page = looker.at(mail(issue(design)), 700, pictures=False)
+    shot = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("L")
+    box = page.locator("img").first.bounding_box()
+    page.context.close()
+    assert box is not None
+    place = shot.crop((int(box["x"]), int(box["y"]), int(box["x"] + box["width"]), int(box["y"] + box["height"])))
+    assert ImageStat.Stat(place).extrema[0][0] < 160
