@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import resource
 import statistics
 import sys
 import tempfile
 import time
+import tracemalloc
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
@@ -42,7 +42,7 @@ def main() -> None:
             made = sum(1 for _ in filled(session, folder, asked.issues, on_paper=asked.paper))
         print(f"{made} issues, {made * 5:,} stories")
         built(folder, Path(place) / "public")
-        served(folder)
+        served(folder, paper=asked.paper)
 
 
 def built(folder: Folder, target: Path) -> None:
@@ -63,18 +63,23 @@ def built(folder: Folder, target: Path) -> None:
         )
 
 
-def served(folder: Folder) -> None:
+def served(folder: Folder, *, paper: bool) -> None:
     """How long each kind of page takes, and what the index of words does."""
     client = make(folder, lambda: NOW).test_client()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.perf_counter()
     with folder.reading() as session:
         index: Index = Shelf(folder).index(session, "digest")
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    took = time.perf_counter() - began
+    tracemalloc.start()
+    with folder.reading() as session:
+        again, shelf = tracemalloc.get_traced_memory()[0], Shelf(folder)
+        shelf.index(session, "digest")
+    grown = (tracemalloc.get_traced_memory()[0] - again) / 1e6
+    tracemalloc.stop()
     postings = sum(len(each) for each in index.postings.values())
     print(
-        f"catalogue and index read: {time.perf_counter() - began:.2f} s, once a process; {len(index.postings):,} words,"
-        f" {postings:,} postings, {grown:.0f} MB more at the peak"
+        f"catalogue and index read: {took:.2f} s, once a process; {len(index.postings):,} words,"
+        f" {postings:,} postings, {grown:.1f} MB while the process runs"
     )
     with folder.reading() as session:
         numbers = session.execute(select(Issue.volume, Issue.number)).all()
@@ -82,6 +87,7 @@ def served(folder: Folder) -> None:
         ("front page", lambda _: "/digest"),
         ("volume", lambda each: f"/digest/{each[0]}"),
         ("issue", lambda each: f"/digest/{each[0]}/{each[1]}"),
+        *([("PDF", lambda each: f"/digest/{each[0]}/{each[1]}.pdf")] if paper else []),
         ("reference", lambda each: f"/digest/{each[0]}/{each[1]}.bib"),
         ("search, two words", lambda each: f"/digest/search?q=tokyo+batteries&page={each[1]}"),
         ("feed", lambda _: "/digest/feed.atom"),

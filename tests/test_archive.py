@@ -13,11 +13,12 @@ from pathlib import Path
 
 import feedparser
 import html5lib
+import msgspec
 import pytest
 from an_archive import FIRST, filled
 from conftest import NOW
 from flask.testing import FlaskClient
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -178,7 +179,7 @@ def test_who_has_a_page_already_is_told_so(archive: Folder) -> None:
 
 def test_a_correction_is_on_the_page_and_in_the_feeds_at_once(archive: Folder) -> None:
     served = client(archive)
-    before = served.get("/digest/2/4").headers["ETag"], served.get("/digest/feed.atom").text
+    before = [served.get(path).headers["ETag"] for path in ("/digest/2/4", "/digest/feed.atom", "/sitemap.xml")]
     served.get("/digest/search?q=ports")
     with archive.session() as session:
         issue = session.scalars(select(Issue).where(Issue.volume == 2, Issue.number == 4)).one()
@@ -186,7 +187,8 @@ def test_a_correction_is_on_the_page_and_in_the_feeds_at_once(archive: Folder) -
         corrections.correct(session, archive, issue, wish, LATER)
     answer = served.get("/digest/2/4")
     assert "It was nine." in answer.text
-    assert answer.headers["ETag"] != before[0]
+    after = [served.get(path).headers["ETag"] for path in ("/digest/2/4", "/digest/feed.atom", "/sitemap.xml")]
+    assert not set(before) & set(after)
     atom = feedparser.parse(served.get("/digest/feed.atom").data)
     corrected = next(each for each in atom.entries if each.id == f"{BASE}/digest/2/4")
     assert corrected.updated != corrected.published
@@ -235,6 +237,7 @@ def test_an_issue_is_cited_in_words_and_for_programs(lite_archive: Folder) -> No
 
 
 @given(st.text(max_size=80))
+@example("a\nUR  - https://example.com")
 def test_no_name_breaks_out_of_a_reference(name: str) -> None:
     entry = catalogues.Entry(
         1, 2, 4, 5, FIRST, name, name, (catalogues.Told(name, "a"),), None, NOW, NOW, 1, 0, f"{BASE}/digest/2/4"
@@ -244,8 +247,6 @@ def test_no_name_breaks_out_of_a_reference(name: str) -> None:
     from newsletter import config
 
     publication = config.decode(CONFIG, Path("config.toml")).publications["digest"]
-    import msgspec
-
     publication = msgspec.structs.replace(publication, title=name, publisher=name)
     bib = citation.bibtex(publication, "digest", entry)
     assert bib.count("{") == bib.count("}")
@@ -253,7 +254,7 @@ def test_no_name_breaks_out_of_a_reference(name: str) -> None:
     for letter in bib[:-2]:
         depth += {"{": 1, "}": -1}.get(letter, 0)
         assert depth > 0 or letter != "}" or bib.startswith("@misc{")
-    for line in citation.ris(publication, entry).split("\r\n")[:-1]:
+    for line in re.split("\r\n|\r|\n", citation.ris(publication, entry))[:-1]:
         assert re.match(r"[A-Z][A-Z0-9]  - ", line), line
 
 
@@ -295,7 +296,7 @@ def test_the_json_feed_is_one(archive: Folder) -> None:
 
 def test_a_feed_stands_whatever_a_story_says(lite_folder: Folder) -> None:
     shutil.copytree(TEMPLATES, lite_folder.path / "templates")
-    nasty = "A ]]> B & <b>C</b> </content> \x0b\x1b\x85\ufffe\u202e\U0001f468\u200d\U0001f469 &amp; \"'"
+    nasty = "A ]]> B & <b>C</b> </content></script> \x0b\x1b\x85\ufffe\u202e\U0001f468\u200d\U0001f469 &amp; \"'"
     with lite_folder.session() as session:
         for issue in filled(session, lite_folder, 1, stories=1):
             session.execute(delete(Rendition))
@@ -313,7 +314,9 @@ def test_a_feed_stands_whatever_a_story_says(lite_folder: Folder) -> None:
         assert not read.bozo
         assert "]]>" in read.entries[0].content[0].value.replace("&gt;", ">")
         assert "<b>" not in read.entries[0].content[0].value
-    assert "]]" in json.loads(served.get("/digest/feed.json").data)["items"][0]["content_html"]
+    told_in_json = json.loads(served.get("/digest/feed.json").data)["items"][0]
+    assert "]]" in told_in_json["content_html"]
+    assert "\x0b" not in told_in_json["title"]
     for path in ("/digest", "/digest/1", "/digest/1/1", "/digest/search?q=amp"):
         text = served.get(path).text
         strict(text)
@@ -321,6 +324,17 @@ def test_a_feed_stands_whatever_a_story_says(lite_folder: Folder) -> None:
     told = re.search(r'ld\+json">(.*?)</script>', served.get("/digest/1/1").text)
     assert told
     assert json.loads(told[1])["hasPart"][0]["headline"].startswith("A ]]> B & <b>C</b>")
+
+
+@pytest.mark.parametrize("name", ["feed.atom", "feed.rss"])
+def test_a_feed_stands_whatever_the_publication_is_called(lite_folder: Folder, name: str) -> None:
+    publication = msgspec.structs.replace(
+        lite_folder.config.publications["digest"], title="A & <b>\x0b\x00B", publisher="\x1b"
+    )
+    empty = catalogues.Catalogue("digest", (), ())
+    read = feedparser.parse(feeds.feed(name, publication, empty, {}, BASE))
+    assert not read.bozo
+    assert read.feed.title == "A & <b>B"
 
 
 def test_programs_find_every_page_that_lasts(archive: Folder) -> None:
@@ -465,6 +479,14 @@ def test_a_catalogue_reads_only_what_it_doesnt_know(archive: Folder) -> None:
     with archive.reading() as session:
         second = catalogues.catalogue(session, archive, "digest", first)
     assert [id(each) for each in second.entries] == [id(each) for each in first.entries[1:]]
+
+
+@pytest.mark.parametrize("query", ["word", "nothing"])
+def test_what_is_shown_of_a_text_is_never_markup(query: str) -> None:
+    text = "<b>One</b> & <i>word</i> <script>alert(1)</script>"
+    for made in (str(search.excerpt(text, query)), str(search.marked(text, query))):
+        assert re.findall("<[^<>]*>", made) in ([], ["<mark>", "</mark>"])
+        assert " &amp; " in made
 
 
 @given(st.text(max_size=120), st.text(max_size=30))

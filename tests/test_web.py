@@ -422,7 +422,9 @@ def test_an_issues_page_is_what_was_rendered_and_styled_by_itself_alone(publishe
     browser = make(folder, lambda: NOW).test_client()
     answer = browser.get("/digest/2/21")
     with folder.reading() as session:
-        assert answer.data == session.get_one(Rendition, (1, RenditionKind.page, 1)).content
+        kept = session.get_one(Rendition, (1, RenditionKind.page, 1)).content
+    # It is the only issue, so it has no neighbours to name.
+    assert re.sub(rb"\n+", b"\n", answer.data) == re.sub(rb"\n+", b"\n", kept.replace(b"<!--neighbours-->", b""))
     (style,) = re.findall(rb"<style>(.*?)</style>", answer.data, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(style).digest()).decode()
     assert f"style-src 'sha256-{digest}'" in answer.headers["Content-Security-Policy"]

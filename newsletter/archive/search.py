@@ -125,7 +125,7 @@ def excerpt(text: str, query: str) -> Markup:
     spans = _spans(text, wanted)
     if not spans:
         end = _cut(text, 2 * AROUND)
-        return Markup(html.escape(text[:end]) + ("…" if end < len(text) else ""))  # noqa: S704
+        return Markup(_ended(text, 0, end))  # noqa: S704
     begin = 0 if spans[0][0] <= AROUND else _cut(text, spans[0][0] - AROUND)
     end = _cut(text, max(begin + 2 * AROUND, spans[0][1] + AROUND))
     made, at = "…" if begin else "", begin
@@ -133,7 +133,12 @@ def excerpt(text: str, query: str) -> Markup:
         if first >= at and last <= end:
             made += html.escape(text[at:first]) + f"<mark>{html.escape(text[first:last])}</mark>"
             at = last
-    return Markup(made + html.escape(text[at:end]) + ("…" if end < len(text) else ""))  # noqa: S704
+    return Markup(made + _ended(text, at, end))  # noqa: S704
+
+
+def _ended(text: str, at: int, end: int) -> str:
+    """The last piece of an excerpt; what shows that there is more clings to the last word."""
+    return html.escape(text[at:end]) if end >= len(text) else html.escape(text[at:end].rstrip()) + "…"
 
 
 def marked(text: str, query: str) -> Markup:

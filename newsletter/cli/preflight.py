@@ -91,8 +91,9 @@ def findings_table(found: Iterable[Finding]) -> Table:
     from newsletter.preflight.finding import capital
 
     shown = table("", ("Where", {"max_width": 32}), "What it is, why it matters, and what to do")
-    shown.padding = (0, 2, 1, 0)
     for finding in found:
+        if shown.row_count:
+            shown.add_row()
         word, colour = MARKS[finding.level.value]
         place = Text(capital(finding.place).replace(", ", "\n", 1 if finding.story is not None else 0))
         if finding.headline:

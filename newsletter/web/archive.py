@@ -188,7 +188,7 @@ def feed(slug: str, name: str) -> Response:
             contents = dict(catalogues.entries_html(session, [entry.id for entry in feeds.latest(now)]))
             return feeds.feed(name, config.publications[slug], now, contents, config.base_url)
 
-        content = site().shelf.answer((name, slug), now, made)
+        content = site().shelf.answer((name, slug), now.stamp, made)
     safety.public(FIVE_MINUTES)
     response = Response(content, content_type=f"{feeds.NAMES[name]}; charset=utf-8")
     # Readers in a browser fetch feeds from wherever they are.
@@ -202,8 +202,13 @@ def sitemap() -> Response:
     """Every page that lasts."""
     with site().folder.reading() as session:
         known = [site().shelf.catalogue(session, slug) for slug in site().folder.config.publications]
+
+    def made() -> bytes:
+        return directory.sitemap(known, site().folder.config.base_url)
+
+    content = site().shelf.answer(("sitemap.xml",), tuple(each.stamp for each in known), made)
     safety.public(FIVE_MINUTES)
-    return _kept(Response(directory.sitemap(known, site().folder.config.base_url), mimetype="application/xml"), None)
+    return _kept(Response(content, mimetype="application/xml"), None)
 
 
 @archive.get("/robots.txt")
@@ -246,7 +251,7 @@ def _volumes(now: Catalogue) -> Iterator[Shown]:
 def _page(now: Catalogue, make: Callable[[str], str], *what: object) -> Response:
     """A page of the archive in the language of who asks; made once in each, for as long as nothing changes."""
     language = pages.spoken(site().folder.config.publications[now.slug])
-    content = site().shelf.answer((now.slug, language, *what), now, lambda: make(language).encode())
+    content = site().shelf.answer((now.slug, language, *what), now.stamp, lambda: make(language).encode())
     return pages.said(content, language)
 
 

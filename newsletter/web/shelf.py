@@ -46,14 +46,14 @@ class Shelf:
                 self._indexes[slug] = (index, now)
             return index
 
-    def answer(self, key: tuple[object, ...], now: Catalogue, make: Callable[[], bytes]) -> bytes:
-        """What `make` makes of a catalogue, made once for as long as nothing changes."""
+    def answer(self, key: tuple[object, ...], stamp: tuple[object, ...], make: Callable[[], bytes]) -> bytes:
+        """What `make` makes, made once for as long as the stamp of what it is made from doesn't change."""
         known = self._answers.get(key)
-        if known is not None and known[0] == now.stamp:
+        if known is not None and known[0] == stamp:
             return known[1]
         made = make()
         with self._lock:
-            self._answers[key] = (now.stamp, made)
+            self._answers[key] = (stamp, made)
             while len(self._answers) > MOST:
                 self._answers.popitem(last=False)
         return made

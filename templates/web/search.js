@@ -41,7 +41,7 @@
     for (const [word, longer] of asked(query)) {
       const words = await load(`words-${word.codePointAt(0) % SHARDS}.json`), found = new Map();
       for (const each of longer ? Object.keys(words).filter(one => one.startsWith(word)) : [word]) {
-        for (const posting of Object.hasOwn(words, each) ? words[each] : []) {
+        for (const posting of words[each] || []) {
           const story = Math.floor(posting / 256);
           found.set(story, (found.get(story) || 0) + posting % 256 * (each === word ? WHOLE : 1));
         }
