@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 
 import pytest
 from premailer import Premailer
@@ -92,9 +94,23 @@ def test_the_same_css_in_a_style_and_in_an_attribute_is_no_crash() -> None:
     assert "color:red" in inlined(html, "p { margin: 0; }")
 
 
+def test_a_style_that_reads_like_a_selector_is_not_taken_for_one_whatever_came_before() -> None:
+    html = '<html><body><p style="q">x</p></body></html>'
+    first = inlined(html, "q { margin: 0; } p { margin: 0; }")
+    assert '<p style="margin:0">x</p>' in first
+    assert inlined(html, "q { margin: 0; } p { margin: 0; }") == first
+
+
+def test_premailer_by_itself_still_takes_one_for_the_other() -> None:
+    """In a process of its own, since what it answers depends on all that it was asked before."""
+    asked = "from premailer import transform; transform('<p style=\"q\">x</p>', css_text='q, p { margin: 0 }')"
+    answer = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=False)
+    assert "TypeError: 'CSSSelector' object is not iterable" in answer.stderr
+
+
 def test_what_premailer_falls_over_is_a_sentence() -> None:
     with pytest.raises(ValueError, match="its CSS can't be written into the tags"):
-        inlined('<html><body><p style="p">x</p></body></html>', "p { margin: 0; } b { margin: 0; }")
+        inlined(DARK, "@media print { @media screen { p { margin: 0; } } }")
 
 
 def test_a_sheet_parsed_before_is_not_mixed_up_with_another() -> None:

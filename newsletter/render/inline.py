@@ -49,8 +49,15 @@ def inlined(html: str, css: str) -> str:
 
 @functools.cache
 def _inliner() -> type[Any]:
-    """Premailer, parsing a design's sheet once: that took nine tenths of its time."""
-    from premailer import Premailer
+    """Premailer, parsing a design's sheet once: that took nine tenths of its time.
+
+    It keeps what its functions made in one cache, by their arguments alone, so that style="p" was answered with
+    what the selector p had been made into: by what was rendered before, an error or none. Selectors get their own.
+    """
+    from lxml.cssselect import CSSSelector
+    from premailer import Premailer, premailer
+
+    premailer._create_cssselector = functools.lru_cache(maxsize=1024)(CSSSelector)  # noqa: SLF001
 
     class Inliner(Premailer):  # type: ignore[misc]
         def _parse_style_rules(self, css: str, index: int) -> tuple[list[Any], list[Any]]:
