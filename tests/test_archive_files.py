@@ -169,6 +169,95 @@ def test_a_build_that_was_interrupted_is_made_whole(archive: Folder, tmp_path: P
     assert tree(target) == tree(whole)
 
 
+def test_what_an_interrupted_build_wrote_is_taken_back_where_it_isnt_public_any_more(
+    archive: Folder, tmp_path: Path
+) -> None:
+    def second_volume(state: IssueState) -> None:
+        with archive.session() as session:
+            for issue in session.scalars(select(Issue).where(Issue.volume == 2)):
+                issue.state = state
+
+    target = tmp_path / "public"
+    second_volume(IssueState.approved)
+    build(archive, target, ("digest",), LATER)
+    before = tree(target)
+    second_volume(IssueState.sent)
+    # It is stopped late: everything is written but what comes last.
+    (target / "robots.txt").unlink()
+    (target / "robots.txt").mkdir()
+    with pytest.raises(WebMistake, match="can't be written"):
+        build(archive, target, ("digest",), LATER)
+    assert (target / "digest/2/index.html").is_file()
+    (target / "digest/2/3/index.html.part").write_text("half of a page")
+    (target / "robots.txt").rmdir()
+    second_volume(IssueState.cancelled)
+    build(archive, target, ("digest",), LATER)
+    (target / "robots.txt.part").unlink(missing_ok=True)
+    assert tree(target) == before
+
+
+def test_a_file_that_isnt_what_was_written_is_written_again(archive: Folder, tmp_path: Path) -> None:
+    target = tmp_path / "public"
+    build(archive, target, ("digest",), LATER)
+    before = tree(target)
+    for path in ("digest/1/7/index.html", "digest/1/8.bib", "digest/index.html", "sitemap.xml"):
+        (target / path).write_bytes(before[path][:100])
+    (target / "digest/1/9.ris").unlink()
+    built = build(archive, target, ("digest",), LATER)
+    assert (built.issues_made, built.written) == (3, 5)
+    assert tree(target) == before
+
+
+def test_a_build_writes_through_no_link(archive: Folder, tmp_path: Path) -> None:
+    target, outside = tmp_path / "public", tmp_path / "outside"
+    build(archive, target, ("digest",), LATER)
+    outside.mkdir()
+    (outside / "letter.txt").write_text("dear")
+    (target / "digest/index.html").unlink()
+    (target / "digest/index.html.part").symlink_to(outside / "letter.txt")
+    build(archive, target, ("digest",), LATER)
+    assert (outside / "letter.txt").read_text() == "dear"
+    (target / "digest/1/7/index.html").rename(outside / "index.html")
+    shutil.rmtree(target / "digest/1/7")
+    (target / "digest/1/7").symlink_to(outside)
+    with pytest.raises(WebMistake, match="this is a link"):
+        build(archive, target, ("digest",), LATER)
+    with archive.session() as session:
+        session.scalars(select(Issue).where(Issue.volume == 1, Issue.number == 7)).one().private = True
+    build(archive, target, ("digest",), LATER)
+    assert sorted(path.name for path in outside.iterdir()) == ["index.html", "letter.txt"]
+
+
+def test_two_builds_dont_write_one_folder_at_once(archive: Folder, tmp_path: Path) -> None:
+    target = tmp_path / "public"
+
+    class Bar:
+        def __enter__(self) -> Self:
+            return self
+
+        def __call__(self, _: int) -> None:
+            with pytest.raises(WebMistake, match="another build"):
+                build(archive, target, ("digest",), LATER)
+
+        def __exit__(self, *_: object) -> None: ...
+
+    assert build(archive, target, ("digest",), LATER, lambda _: Bar()).issues == 27
+    assert build(archive, target, ("digest",), LATER).written == 0
+
+
+def test_issues_are_made_anew_where_their_pages_would_differ_and_only_there(archive: Folder, tmp_path: Path) -> None:
+    target = tmp_path / "public"
+    build(archive, target, ("digest",), LATER)
+    digest = msgspec.structs.replace(archive.config.publications["digest"], postal_address="Elsewhere")
+    config = msgspec.structs.replace(archive.config, publications={"digest": digest})
+    moved = Folder(archive.path, config, archive.engine)
+    assert build(moved, target, ("digest",), LATER).issues_made == 0
+    ours = archive.templates / "web" / "neighbours.html"
+    ours.write_text(ours.read_text("utf-8").replace("←", "back to"), "utf-8")
+    assert build(moved, target, ("digest",), LATER).issues_made == 26
+    assert b"back to No 1" in (target / "digest/1/2/index.html").read_bytes()
+
+
 def test_a_folder_with_something_else_in_it_is_left_alone(archive: Folder, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.txt").write_text("dear")

@@ -102,14 +102,18 @@ def issue(slug: str, volume: int, number: int) -> Response:
         content = catalogues.content(session, entry.id, RenditionKind.page)
     if content is None:
         abort(404)
-    before, after = now.neighbours(entry)
     if _NEIGHBOURS in content:
-        publication = site().folder.config.publications[slug]
-        # In the language of the page that it stands in, whoever asks.
-        named = text("neighbours.html", slug, publication.language, before=before, after=after)
-        content = content.replace(_NEIGHBOURS, named.encode())
+        content = content.replace(_NEIGHBOURS, neighbours(now, entry).encode())
+    before, after = now.neighbours(entry)
     safety.public(FIVE_MINUTES)
     return _kept(_styled(content), max(each.updated for each in (entry, before, after) if each))
+
+
+def neighbours(now: Catalogue, entry: Entry) -> str:
+    """The issues before and after one, in the language of the page that they are named on, whoever asks."""
+    before, after = now.neighbours(entry)
+    language = site().folder.config.publications[now.slug].language
+    return text("neighbours.html", now.slug, language, before=before, after=after)
 
 
 @archive.get(_ISSUE + ".pdf")

@@ -1,18 +1,19 @@
 """The archive as files that any web server can hand out: what the pages answer, written down.
 
 So a file is the page that is served, and there is one way to make it. A manifest remembers what was written and from
-what; only what has changed is asked for again. Forms still lead to the pages that are served.
+what; only what has changed, here or in the folder, is asked for again. Forms still lead to the pages that are served.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import fcntl
 import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +21,12 @@ import msgspec
 from flask.testing import FlaskClient
 
 from newsletter.archive import catalogue as catalogues
-from newsletter.archive import feeds, shards
+from newsletter.archive import citation, feeds, shards
 from newsletter.archive.catalogue import Catalogue, Entry
 from newsletter.errors import WebMistake
 from newsletter.folder import Folder, included
 from newsletter.web import make, pages
+from newsletter.web.archive import neighbours
 from newsletter.web.shelf import Shelf
 from newsletter.web.site import Site
 
@@ -65,11 +67,13 @@ def build(
     """Writes the archive of these publications into a folder, or brings it up to date; answers what was done.
 
     `bar` is opened with the count of issues, and told how many more are done.
-    Each file is put in its place whole. A build that was interrupted is made whole by the next one. WebMistake for a
-    folder that has something else in it, or can't be written.
+    Each file is put in its place whole. A build that was interrupted is made whole by the next one, and so is a file
+    that isn't what was written. WebMistake for a folder that has something else in it, that another build is writing,
+    or that can't be written.
     """
     try:
-        return _Build(folder, target, slugs, now).run(bar)
+        with _alone(target):
+            return _Build(folder, target, slugs, now).run(bar)
     except OSError as error:
         raise WebMistake(f"the archive can't be written: {error.strerror}", where=error.filename or target) from None
 
@@ -78,6 +82,7 @@ class _Build:
     def __init__(self, folder: Folder, target: Path, slugs: Sequence[str], now: dt.datetime) -> None:
         self._folder, self._target, self._slugs = folder, target, slugs
         self._before = _read(target)
+        self._ours = dict(self._before.files)
         self._files: dict[str, str] = {}
         self._written = 0
         self._app = make(folder, lambda: now, static=True)
@@ -85,14 +90,13 @@ class _Build:
         self._client: FlaskClient = self._app.test_client()
 
     def run(self, bar: Bar) -> Built:
-        self._target.mkdir(parents=True, exist_ok=True)
         shelf = self._site.shelf
         with self._folder.reading() as session:
             known = [shelf.catalogue(session, slug) for slug in self._slugs]
-        issues = {self._name(each, entry): self._made_from(each, entry) for each in known for entry in each.entries}
-        # What may be written from here on is ours, should this be the last that is heard of us.
-        planned = {path: "" for each in known for entry in each.entries for path in self._paths(each, entry)}
-        self._note(planned | self._before.files, {})
+        with self._app.test_request_context():
+            issues = {self._name(each, entry): self._made_from(each, entry) for each in known for entry in each.entries}
+        self._note(self._ours, {})
+        self._plan(path for each in known for entry in each.entries for path in self._paths(each, entry))
         made = 0
         with bar(len(issues)) as done:
             for each in known:
@@ -101,11 +105,14 @@ class _Build:
                     done(1)
         for each in known:
             self._publication(each, shelf)
-        self._put("index.html", self._get("/"))
-        self._put("sitemap.xml", self._get("/sitemap.xml"))
-        self._put("robots.txt", self._get("/robots.txt"))
-        style = self._site.style_path.removeprefix(self._site.prefix)
-        self._put(style.lstrip("/"), self._get(style))
+        style = self._site.style_path.removeprefix(self._site.prefix).lstrip("/")
+        for path, address in (
+            ("index.html", "/"),
+            ("sitemap.xml", "/sitemap.xml"),
+            ("robots.txt", "/robots.txt"),
+            (style, f"/{style}"),
+        ):
+            self._put(path, self._get(address))
         removed = self._remove()
         self._note(self._files, issues)
         size = sum((self._target / path).stat().st_size for path in self._files)
@@ -128,22 +135,18 @@ class _Build:
 
     def _publication(self, of: Catalogue, shelf: Shelf) -> None:
         home = f"/{of.slug}"
-        front = self._get(home)
-        self._put(f"{of.slug}/index.html", front)
-        self._pictures(front)
+        made = {f"{of.slug}/index.html": self._get(home)}
         for volume in of.volumes:
-            self._put(f"{of.slug}/{volume}/index.html", self._get(f"{home}/{volume}"))
+            made[f"{of.slug}/{volume}/index.html"] = self._get(f"{home}/{volume}")
         for name in feeds.NAMES:
-            content = self._get(f"{home}/{name}")
-            self._put(f"{of.slug}/{name}", content)
-            self._pictures(content)
-        self._put(f"{of.slug}/search/index.html", self._get(f"{home}/search"))
+            made[f"{of.slug}/{name}"] = self._get(f"{home}/{name}")
+        made[f"{of.slug}/search/index.html"] = self._get(f"{home}/search")
         script = next(
             place / "web" / "search.js"
             for place in (*self._site.places, included() / "templates")
             if (place / "web" / "search.js").is_file()
         )
-        self._put(f"{of.slug}/search/search.js", script.read_bytes())
+        made[f"{of.slug}/search/search.js"] = script.read_bytes()
         language = self._folder.config.publications[of.slug].language
         with self._folder.reading() as session, self._app.test_request_context():
             index = shelf.index(session, of.slug)
@@ -154,7 +157,12 @@ class _Build:
                 return (path, *pages.numbered(of.slug, language, entry))
 
             for name, content in shards.shards(index, texts, told).items():
-                self._put(f"{of.slug}/search/{name}", content)
+                made[f"{of.slug}/search/{name}"] = content
+        self._plan(made)
+        for path, content in made.items():
+            self._put(path, content)
+            if "/search/" not in path:
+                self._pictures(content)
 
     def _name(self, of: Catalogue, entry: Entry) -> str:
         return f"{of.slug}/{entry.volume}/{entry.number}"
@@ -165,16 +173,13 @@ class _Build:
 
     def _made_from(self, of: Catalogue, entry: Entry) -> str:
         """Changes with whatever an issue's files are made from."""
-        beside = [(each.volume, each.number, str(each.date)) if each else None for each in of.neighbours(entry)]
         publication = self._folder.config.publications[of.slug]
         what = (
             entry.id,
             entry.revision,
-            str(entry.updated),
-            entry.url,
-            beside,
-            repr(publication),
-            self._site.style_path,
+            neighbours(of, entry),
+            citation.bibtex(publication, of.slug, entry),
+            citation.ris(publication, entry),
         )
         return hashlib.sha256(repr(what).encode()).hexdigest()
 
@@ -196,24 +201,50 @@ class _Build:
                 self._put(path, self._get("/" + path))
 
     def _there(self, path: str) -> bool:
-        return bool(self._before.files.get(path)) and (self._target / path).is_file()
+        """Whether a file is what was written there."""
+        digest, place = self._before.files.get(path), self._place(path)
+        return bool(digest) and place.is_file() and hashlib.sha256(place.read_bytes()).hexdigest() == digest
+
+    def _plan(self, paths: Iterable[str]) -> None:
+        """Says that these files are ours before any of them is written, should this be the last that is heard of us."""
+        new = {path: "" for path in paths if path not in self._ours}
+        if new:
+            self._ours |= new
+            self._note(self._ours, {})
 
     def _put(self, path: str, content: bytes) -> None:
-        digest = hashlib.sha256(content).hexdigest()
-        self._files[path] = digest
-        place = self._target / path
-        if self._before.files.get(path) == digest and place.is_file():
+        self._plan([path])
+        self._files[path] = hashlib.sha256(content).hexdigest()
+        place = self._place(path)
+        if place.is_file() and place.read_bytes() == content:
             return
         place.parent.mkdir(parents=True, exist_ok=True)
         _replace(place, content)
         self._written += 1
+
+    def _place(self, path: str) -> Path:
+        """Where a file belongs. WebMistake where a link stands in the way: it might lead out of the folder."""
+        if (link := self._link(path)) is not None:
+            raise WebMistake("this is a link, and may lead elsewhere", where=link, remedy="Take it away.")
+        return self._target / path
+
+    def _link(self, path: str) -> Path | None:
+        place = self._target
+        for part in path.split("/"):
+            place /= part
+            if place.is_symlink():
+                return place
+        return None
 
     def _remove(self) -> int:
         """What was ours and isn't wanted any more; what somebody has changed since stays."""
         removed = 0
         for path, digest in self._before.files.items():
             place = self._target / path
-            if path in self._files or not place.is_file() or place.is_symlink():
+            if path in self._files or self._link(path):
+                continue
+            _part(place).unlink(missing_ok=True)
+            if not place.is_file():
                 continue
             if digest and hashlib.sha256(place.read_bytes()).hexdigest() != digest:
                 continue
@@ -230,12 +261,24 @@ class _Build:
         _replace(self._target / MANIFEST, json.dumps(manifest, indent=0).encode())
 
 
+@contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """While one build writes a folder, no other does; whatever becomes of it, the folder is free afterwards."""
+    if target.exists() and not target.is_dir():
+        raise WebMistake("this is a file", where=target, remedy="Name a folder for the archive.")
+    target.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(target, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise WebMistake("another build is writing this folder", where=target, remedy="Wait for its end.") from None
+    finally:
+        os.close(descriptor)
+
+
 def _read(target: Path) -> _Manifest:
     place = target / MANIFEST
-    if not target.exists():
-        return _Manifest({}, {})
-    if not target.is_dir():
-        raise WebMistake("this is a file", where=target, remedy="Name a folder for the archive.")
     if not place.is_file():
         if any(target.iterdir()):
             raise WebMistake(
@@ -256,14 +299,17 @@ def _read(target: Path) -> _Manifest:
 
 
 def _within(path: str) -> bool:
-    return not path.startswith("/") and not {"..", "."} & set(_parts(path))
-
-
-def _parts(path: str) -> Iterable[str]:
-    return path.split("/")
+    return not {"..", ".", ""} & set(path.split("/"))
 
 
 def _replace(place: Path, content: bytes) -> None:
-    part = place.with_name(place.name + ".part")
-    part.write_bytes(content)
+    part = _part(place)
+    part.unlink(missing_ok=True)
+    with part.open("xb") as file:
+        file.write(content)
     os.replace(part, place)  # noqa: PTH105 - the same, and atomic by its name
+
+
+def _part(place: Path) -> Path:
+    """What a file is called until it is whole."""
+    return place.with_name(place.name + ".part")
