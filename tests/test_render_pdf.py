@@ -14,10 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pikepdf
 import pypdfium2
 import pytest
 from conftest import NOW
+from design_samples import DESIGNS
 from edition_sample import ROOT, TEMPLATES, sample, telling
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -48,8 +50,6 @@ def on_paper(edition: Edition, folder: Folder | None = None) -> bytes:
 def a_folder(path: Path = ROOT, fonts: str = "") -> Folder:
     """A publication's folder without a database."""
     settings_: Config = config.read(ROOT / "config.toml")
-    import msgspec
-
     return Folder(path, msgspec.structs.replace(settings_, fonts=fonts), None)  # type: ignore[arg-type]
 
 
@@ -453,13 +453,16 @@ def test_an_issue_is_not_held_for_an_emoji_and_preflight_warns_of_it(lite_folder
     with lite_folder.session() as session:
         issue = issue_with(session, {}, {"headline": "🎌🎌", "body": "Go 🎌 go, 🇯🇵."})
         paper = render_issue(session, lite_folder, *lite_folder.publication(), issue, NOW)[RenditionKind.pdf].content
-        found = [each for each in preflight.look(session, lite_folder, issue, NOW) if each.rule == "no-pdf"]
+        found = [
+            each for each in preflight.look(session, lite_folder, issue, NOW) if "🎌" in each.what or "🇯🇵" in each.what
+        ]
     if not pdf.left_out(paper):
         pytest.skip("this machine has a font with emoji, and nothing is left out")
     assert pdf.left_out(paper) == ("🎌", "🇯🇵")
     assert "Gogo,JP." in text_of(paper)
-    assert [(each.level, each.story) for each in found] == [(Level.warning, 2)] * 2
-    assert 'no font here has "🎌"' in found[0].sentence
+    (finding,) = found
+    assert (finding.rule, finding.level, finding.story) == ("pdf-emoji", Level.warning, 2)
+    assert "no font here has 🎌, 🇯🇵" in finding.sentence
 
 
 def test_a_letter_that_no_font_has_outside_the_stories_is_said_to_be_there() -> None:
@@ -625,10 +628,23 @@ def html_text(html: str) -> str:
 # What templates can't do
 
 
-def designed(tmp_path: Path, source: str) -> Folder:
-    """A folder whose design is this issue.typ, and the sample's other files."""
+WHOLE = """
+#import "/newsletter.typ": *
+#heading(level: 1, publication.title)
+#for story in edition.stories {
+  heading(level: 2, upper(story.headline))
+  if story.picture != none { picture(story, width: 10mm); story.picture.credit }
+  body(story)
+  if story.source != "" { link(story.link, story.source) }
+}
+"""
+"""What a design has to have in some way."""
+
+
+def designed(tmp_path: Path, source: str, whole: str = WHOLE) -> Folder:
+    """A folder whose design is this issue.typ with all stories under it, and the sample's other files."""
     shutil.copytree(TEMPLATES, tmp_path / "templates")
-    (tmp_path / "templates" / "digest" / "issue.typ").write_text(source, "utf-8")
+    (tmp_path / "templates" / "digest" / "issue.typ").write_text(source + whole, "utf-8")
     return a_folder(tmp_path)
 
 
@@ -642,7 +658,7 @@ def test_a_picture_in_a_template_needs_words_for_those_who_do_not_see_it(tmp_pat
     Image.new("RGB", (4, 4)).save(tmp_path / "templates" / "digest" / "logo.png")
     with pytest.raises(TemplateMistake, match=r"issue\.typ, line 1.* missing alt text.* Make sure your images"):
         on_paper(sample(), folder)
-    (tmp_path / "templates" / "digest" / "issue.typ").write_text('#image("logo.png", alt: "Logo")', "utf-8")
+    (tmp_path / "templates" / "digest" / "issue.typ").write_text('#image("logo.png", alt: "Logo")' + WHOLE, "utf-8")
     assert ("/Figure", "Logo") in tags_of(on_paper(sample(), folder))
 
 
@@ -880,6 +896,93 @@ def test_a_picture_that_is_gone_from_the_store_is_named_with_its_story(tmp_path:
     (tmp_path / "x.png").unlink()
     with pytest.raises(PictureMistake, match='the picture of story 1, "Toyota.*is gone from the store'):
         on_paper(edition)
+
+
+# The same as the others have
+
+
+def two(**second: object) -> Edition:
+    """An issue of two stories, the second with a picture and a source that its text doesn't link to."""
+    first, *_ = sample().stories
+    other = {
+        "position": 2,
+        "headline": "Der große Streit um „STRASSEN“",
+        "body": "The second text.",
+        "source": "e.example",
+    }
+    return dataclasses.replace(
+        sample(),
+        stories=(
+            dataclasses.replace(first, picture=None, body="The first text."),
+            dataclasses.replace(first, **{**other, "link": "https://e.example/x", **second}),  # type: ignore[arg-type]
+        ),
+    )
+
+
+HEADED = "heading(level: 2, upper(story.headline))"
+LEFT_OUT = [
+    (HEADED, "", "lacks the headline of story 1,"),
+    (HEADED, "heading(level: 2, edition.stories.first().headline)", "lacks the headline of story 2,"),
+    ("body(story)", "", "lacks the text of story 1,"),
+    ("body(story)", "if story.position == 1 { body(story) }", "lacks the text of story 2,"),
+    ("body(story)", "body(story); body(story)", "has a story twice, or out of order"),
+    ("link(story.link, story.source)", "", 'lacks the source of story 1, "Toyota'),
+    ("; story.picture.credit", "", "lacks the picture's credit of story 2,"),
+]
+
+
+@pytest.mark.parametrize(("part", "instead", "told"), LEFT_OUT, ids=[told for _, _, told in LEFT_OUT])
+def test_a_design_whose_pdf_lacks_something_of_a_story_is_a_mistake_unless_that_is_meant(
+    tmp_path: Path, part: str, instead: str, told: str
+) -> None:
+    edition, folder = two(), designed(tmp_path, "", WHOLE.replace(part, instead))
+    with pytest.raises(TemplateMistake, match=f"issue.typ: the PDF can't be made: this design's PDF {told}"):
+        on_paper(edition, folder)
+    meant = msgspec.structs.replace(
+        edition.publication, preflight={"renditions-differ": "paper is for headlines alone"}
+    )
+    assert pdf.pages(on_paper(dataclasses.replace(edition, publication=meant), folder)) == 1
+
+
+def test_stories_in_another_order_on_paper_are_a_mistake(tmp_path: Path) -> None:
+    folder = designed(tmp_path, "", WHOLE.replace("in edition.stories", "in edition.stories.rev()"))
+    with pytest.raises(TemplateMistake, match="has a story twice, or out of order"):
+        on_paper(two(), folder)
+
+
+def test_a_headline_may_be_set_in_any_way_and_a_picture_left_out(tmp_path: Path) -> None:
+    for number, way in enumerate(
+        (
+            "heading(level: 2)[#str(story.position). #emph(smallcaps(lower(story.headline)))]",
+            "layout(size => block(heading(level: 2, box(text(12pt, strong(story.headline))))))",
+            "heading(level: 2, link(story.link, story.headline))",
+        )
+    ):
+        whole = WHOLE.replace(HEADED, way)
+        whole = whole.replace("{ picture(story, width: 10mm); story.picture.credit }", "{ }")
+        assert pdf.pages(on_paper(two(), designed(tmp_path / str(number), "", whole))) == 1
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+@pytest.mark.parametrize(
+    ("language", "direction", "headline"),
+    [
+        ("ja", "ltr", "日米外相、東京で会談――「G7」の後に"),
+        ("ar", "rtl", "الوزيران في طوكيو: \u200f2023 عامُ الطاقة"),
+        ("de", "ltr", "Fuß, Straße & „Maß“ – [[name]]"),
+        ("en", "ltr", "[[name]]"),
+        ("tr", "ltr", "İIıi: https://e.example/a/very/long/address/that/is/parted/somewhere 👍"),
+        ("en", "ltr", "The second text."),
+    ],
+)
+def test_no_design_of_ours_leaves_anything_out_of_its_pdf(
+    design: str, language: str, direction: str, headline: str
+) -> None:
+    edition = two(headline=headline)
+    publication = msgspec.structs.replace(
+        edition.publication, design=design, language=language, direction=direction, title=headline
+    )
+    assert pdf.pages(on_paper(dataclasses.replace(edition, publication=publication))) == 1
 
 
 # In an issue's life

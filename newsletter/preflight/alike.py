@@ -9,7 +9,6 @@ from urllib.parse import unquote
 
 from newsletter.preflight.facts import Facts
 from newsletter.preflight.finding import Found, looks_for
-from newsletter.preflight_rules import Level
 from newsletter.render import pdf
 from newsletter.render.rendering import for_nobody
 
@@ -30,27 +29,26 @@ def no_pdf(facts: Facts) -> Iterator[Found]:
     for trouble in facts.troubles:
         if trouble.rule == "no-pdf":
             yield Found(trouble.what, trouble.remedy, trouble.story, where="the PDF")
-    for emoji in pdf.left_out(facts.pdf) if facts.pdf else ():
-        within = (story.position for story in facts.edition.stories if emoji in f"{story.headline}{story.body}")
-        yield Found(
-            f'no font here has "{emoji}", so the PDF does without it',
-            "Put a font with emoji into the folder that fonts in config.toml names, or install one (Debian:"
-            " fonts-noto-color-emoji), or take it out.",
-            next(within, None),
-            where="the PDF",
-            level=Level.warning,
-        )
 
 
 @looks_for("pdf-emoji")
 def emoji(facts: Facts) -> Iterator[Found]:
-    if facts.pdf is None:
-        return
-    from newsletter.render import pdf
-
-    if lacking := pdf.left_out(facts.pdf):
-        told = " ".join(lacking[:5]) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
-        yield Found(f"it lacks {told}", "Install a font that has it (Debian: fonts-noto-color-emoji).", where="the PDF")
+    lacking = pdf.left_out(facts.pdf) if facts.pdf else ()
+    told: dict[int | None, tuple[list[str], int | None]] = {}
+    for each in lacking:
+        within = [passage for passage in facts.passages if each in passage.text and passage.story is not None]
+        first = within[0] if within else None
+        story, row = (first.story, first.at(first.text.index(each))) if first else (None, None)
+        told.setdefault(story, ([], row))[0].append(each)
+    for story, (several, row) in told.items():
+        yield Found(
+            f"no font here has {', '.join(several[:5])}{', …' if len(several) > 5 else ''}, so the PDF does without",
+            "Put a font with emoji into the folder that fonts in config.toml names, or install one (Debian:"
+            " fonts-noto-color-emoji), or take it out.",
+            story,
+            row=row,
+            where="the PDF",
+        )
 
 
 @looks_for("renditions-differ")

@@ -66,6 +66,38 @@ _MAIN = b"""\
   }
 }
 """
+_SAME = rb"""
+#let plain(it) = {
+  if type(it) == str { it }
+  else if type(it) == array { it.map(plain).join("") }
+  else if type(it) == content { plain(("text", "children", "child", "body").map(name => it.at(name, default: ""))) }
+}
+// Letters and digits, whether they are printed as capitals or not.
+#let bare(it) = lower(upper(plain(it))).replace(regex("[^\\p{L}\\p{N}]+"), "")
+#context {
+  let told = query(<told>).map(it => it.value)
+  let headings = query(heading).map(it => bare(it.body))
+  let links = query(link).map(it => it.dest)
+  let shown = query(image).map(it => it.source)
+  let credited = query(<credited>).map(it => it.value)
+  for it in edition.stories {
+    let story = " of story " + str(it.position) + ", \"" + it.headline + "\""
+    let lacks(what, remedy) = "this design's PDF lacks the " + what + story + ": put " + remedy + " in"
+    let headed = headings.any(words => bare(it.headline) in words)
+    assert(headed, message: lacks("headline", "heading(level: 2, story.headline)"))
+    assert(it.position in told, message: lacks("text", "body(story)"))
+    assert(it.source == "" or it.link in links, message: lacks("source", "link(story.link, story.source)"))
+    if it.picture != none and it.picture.file in shown and it.picture.credit != "" {
+      assert(it.position in credited, message: lacks("picture's credit", "story.picture.credit"))
+    }
+  }
+  assert(
+    told == edition.stories.map(it => it.position),
+    message: "this design's PDF has a story twice, or out of order: put body(story) in once for each",
+  )
+}
+"""
+"""Whether the PDF has all that the other renditions have, too; not asked where `renditions-differ` is switched off."""
 
 
 def make(edition: Edition, folder: Folder) -> bytes:
@@ -106,7 +138,7 @@ def _unnamed(codes: bytes) -> str:
 
 def _pressed(readied: Edition, html: Mapping[int, str], folder: Folder, lacking: tuple[str, ...] = ()) -> bytes | Wrong:
     files = {
-        MAIN: _MAIN,
+        MAIN: _MAIN + (b"" if "renditions-differ" in readied.publication.preflight else _SAME),
         "newsletter.typ": Path(__file__).with_name("newsletter.typ").read_bytes(),
         **_design(folder.templates / readied.publication.design),
         **_shared(folder.templates / templates.SHARED),
@@ -365,7 +397,8 @@ def _mistake(wrong: Wrong, design: Path) -> Mistake:
     ours = (f"{_DESIGN}/", f"{templates.SHARED}/")
     at = next(((file, line, column) for file, line, column in wrong.places if file.startswith(ours)), None)
     if at is None:
-        return TemplateMistake(f"the PDF can't be made: {wrong.what}", where=design / "issue.typ", remedy=wrong.remedy)
+        what = wrong.what.removeprefix("assertion failed: ")
+        return TemplateMistake(f"the PDF can't be made: {what}", where=design / "issue.typ", remedy=wrong.remedy)
     file, line, column = at
     where = design / file.removeprefix(f"{_DESIGN}/") if file.startswith(f"{_DESIGN}/") else design.parent / file
     return TemplateMistake(wrong.what, where=where, line=line, column=column, remedy=wrong.remedy)
