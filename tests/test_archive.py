@@ -219,6 +219,71 @@ def test_an_issn_is_checked_by_its_last_digit(lite_folder: Folder) -> None:
         config.decode(wrong, lite_folder.path / "config.toml")
 
 
+def test_an_address_with_a_slash_behind_it_leads_to_the_page(lite_archive: Folder) -> None:
+    config = msgspec.structs.replace(lite_archive.config, base_url="https://example.org/news")
+    served, under = client(lite_archive), client(dataclasses.replace(lite_archive, config=config))
+    for path in ("/digest", "/digest/2", "/digest/2/4", "/digest/search"):
+        answer = served.get(f"{path}/?in=ja")
+        assert (answer.status_code, answer.headers["Location"]) == (301, f"{path}?in=ja")
+        assert under.get(f"/news{path}/").headers["Location"] == f"/news{path}"
+        assert served.get(path).status_code == 200
+    for path in ("/elsewhere/", "/digest/x/", "/digest/2/4.pdf/"):
+        assert served.get(path).status_code == 404, path
+
+
+def test_a_combined_issue_is_found_by_each_of_its_numbers(lite_archive: Folder) -> None:
+    with lite_archive.session() as session:
+        issue = session.scalars(select(Issue).where(Issue.volume == 2, Issue.number == 6)).one()
+        issue.through = 8
+    served = client(lite_archive)
+    for number in (7, 8):
+        answer = served.get(f"/digest/2/{number}")
+        assert (answer.status_code, answer.headers["Location"]) == (301, "/digest/2/6")
+        assert served.get(f"/digest/2/{number}.pdf").status_code == 404
+    assert served.get("/digest/2/6").status_code == 200
+    assert served.get("/digest/2/9").status_code == 404
+    assert "No 6–8" in served.get("/digest/2").text
+    assert "number = {6--8}" in served.get("/digest/2/6.bib").text
+
+
+def test_a_volume_leads_to_the_ones_before_and_after_it(lite_archive: Folder) -> None:
+    with lite_archive.session() as session:
+        for issue in session.scalars(select(Issue).where(Issue.volume == 1, Issue.number > 12)):
+            issue.volume = 3
+    served = client(lite_archive)
+    for volume, wanted in (("2", [("prev", "/digest/1"), ("next", "/digest/3")]), ("1", [("next", "/digest/2")])):
+        text = served.get(f"/digest/{volume}").text
+        assert re.findall(r'<a rel="(\w+)" href="([^"]*)"', text) == wanted
+        assert f'<meta property="og:url" content="{BASE}/digest/{volume}">' in text
+        assert 'property="og:description"' in text
+
+
+def test_a_list_is_known_by_what_it_says_and_not_by_a_time(lite_archive: Folder) -> None:
+    served = client(lite_archive)
+    since = {"If-Modified-Since": "Sun, 01 Jan 2006 00:00:00 GMT"}
+    for path in ("/digest", "/digest/1", "/digest/feed.atom"):
+        # An issue of long ago may be taken in, one of today called off: the latest time in a list tells nothing.
+        assert served.get(path, headers=since).status_code == 200, path
+        assert "Last-Modified" not in served.get(path).headers, path
+
+
+def test_the_pages_of_a_publication_for_its_readers_dont_say_that_nothing_was_sent(
+    make_folder: Callable[..., Folder],
+) -> None:
+    text = client(make_folder(("min_stories = 2", "min_stories = 2\nprivate = true"))).get("/digest").text
+    assert "No issue has been sent yet" not in text
+    assert "Its issues are for those who get them by mail." in text
+    assert '<a href="/digest/subscribe">' in text
+
+
+def test_headlines_say_their_language_on_a_page_in_another(lite_archive: Folder) -> None:
+    served = client(lite_archive)
+    for path in ("/digest", "/digest/2", "/digest/search?q=ports"):
+        assert 'lang="en" dir="ltr">' not in served.get(path).text.partition("<body>")[2], path
+        text = served.get(path, headers={"Accept-Language": "ja"}).text
+        assert re.search(r'<h[23] lang="en" dir="ltr"><a href="/digest/2/\d', text), path
+
+
 # cited
 
 

@@ -124,6 +124,11 @@ class Entry:
         return f"{self.number}–{self.through}" if self.through else str(self.number)
 
     @property
+    def last(self) -> int:
+        """Its last number; of most issues the only one."""
+        return self.through or self.number
+
+    @property
     def pdf_url(self) -> str | None:
         return f"{self.url}.pdf" if self.paper_bytes else None
 
@@ -156,7 +161,10 @@ class Catalogue:
         return max((entry.updated for entry in self.entries), default=None)
 
     def find(self, volume: int, number: int) -> Entry | None:
-        return next((entry for entry in self.entries if (entry.volume, entry.number) == (volume, number)), None)
+        """The issue of a number; a combined one by any of its numbers."""
+        return next(
+            (each for each in self.entries if each.volume == volume and each.number <= number <= each.last), None
+        )
 
     def neighbours(self, entry: Entry) -> tuple[Entry | None, Entry | None]:
         """The issues before and after one."""

@@ -39,7 +39,7 @@ def sitemap(catalogues: Iterable[Catalogue], base_url: str) -> bytes:
 
 
 def robots(base_url: str, prefix: str) -> bytes:
-    """Nothing of a reader's, and no search, is for programs that gather pages."""
+    """Nothing of a reader's is for programs that gather pages. A search says of itself that it isn't."""
     # Most honour only a robots.txt at the root of a host; under a prefix it is for the admin to copy.
     closed = "".join(f"Disallow: {prefix}/{each}/\n" for each in ("leave", "me", "view", "confirm", "numbers", "m"))
     return f"User-agent: *\n{closed}\nSitemap: {base_url}/sitemap.xml\n".encode()

@@ -74,7 +74,7 @@ def issues(slug: str) -> Response:
             return text("issues.html", slug, language, latest=now.entries[:1], volumes=shown, pages=pages_of_it)
 
         safety.public(MINUTE)
-        return _kept(_page(now, made, "front"), now.updated)
+        return _kept(_page(now, made, "front"))
 
 
 @archive.get(_VOLUME)
@@ -86,11 +86,17 @@ def volume(slug: str, volume: int) -> Response:
     if not entries:
         abort(404)
     safety.public(FIVE_MINUTES)
+    volumes = list(now.volumes)
+    at = volumes.index(volume)
+    before, after = [*volumes[at + 1 :], None][0], volumes[at - 1] if at else None
 
     def made(language: str) -> str:
-        return text("volume.html", slug, language, volume=volume, entries=entries, years=_years(entries))
+        years = _years(entries)
+        return text(
+            "volume.html", slug, language, volume=volume, entries=entries, years=years, before=before, after=after
+        )
 
-    return _kept(_page(now, made, "volume", volume), max(entry.updated for entry in entries))
+    return _kept(_page(now, made, "volume", volume))
 
 
 @archive.get(_ISSUE)
@@ -98,7 +104,9 @@ def issue(slug: str, volume: int, number: int) -> Response:
     """An issue's page: to the byte as it was rendered, but for the mark where its neighbours are named."""
     with site().folder.reading() as session:
         now = _catalogue(session, slug)
-        entry = _entry(now, volume, number)
+        entry = now.find(volume, number) or abort(404)
+        if entry.number != number:
+            return redirect(site().path(slug, volume, entry.number), 301)  # type: ignore[return-value]
         content = catalogues.content(session, entry.id, RenditionKind.page)
     if content is None:
         abort(404)
@@ -181,6 +189,19 @@ def find(slug: str) -> Response:
     return page("search.html", slug, query=query, found=told, count=len(found), number=number, last=last)
 
 
+@archive.get("/<slug>/")
+@archive.get(_VOLUME + "/")
+@archive.get(_ISSUE + "/")
+@archive.get("/<slug>/search/")
+def slashed(slug: str, **_: object) -> Response:
+    """An address with a slash behind it, as many write them: the page is at the one without."""
+    if slug not in site().folder.config.publications:
+        abort(404)
+    query = request.query_string.decode("latin-1")
+    address = site().prefix + request.path.rstrip("/") + (f"?{query}" if query else "")
+    return redirect(address, 301)  # type: ignore[return-value]
+
+
 @archive.get("/<slug>/<any('feed.atom', 'feed.rss', 'feed.json'):name>")
 def feed(slug: str, name: str) -> Response:
     """The latest issues, for feed readers."""
@@ -198,7 +219,7 @@ def feed(slug: str, name: str) -> Response:
     # Readers in a browser fetch feeds from wherever they are.
     response.headers["Access-Control-Allow-Origin"] = "*"
     response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-    return _kept(response, now.updated)
+    return _kept(response)
 
 
 @archive.get("/sitemap.xml")
@@ -212,13 +233,13 @@ def sitemap() -> Response:
 
     content = site().shelf.answer(("sitemap.xml",), tuple(each.stamp for each in known), made)
     safety.public(FIVE_MINUTES)
-    return _kept(Response(content, mimetype="application/xml"), None)
+    return _kept(Response(content, mimetype="application/xml"))
 
 
 @archive.get("/robots.txt")
 def robots() -> Response:
     safety.public(FIVE_MINUTES)
-    return _kept(Response(directory.robots(site().folder.config.base_url, site().prefix), mimetype="text/plain"), None)
+    return _kept(Response(directory.robots(site().folder.config.base_url, site().prefix), mimetype="text/plain"))
 
 
 def _catalogue(session: Session, slug: str) -> Catalogue:
@@ -228,7 +249,8 @@ def _catalogue(session: Session, slug: str) -> Catalogue:
 
 
 def _entry(now: Catalogue, volume: int, number: int) -> Entry:
-    return now.find(volume, number) or abort(404)
+    entry = now.find(volume, number)
+    return entry if entry is not None and entry.number == number else abort(404)
 
 
 def _private(slug: str, key: str, kind: RenditionKind) -> bytes:
@@ -277,8 +299,11 @@ def _paper(content: bytes, name: str) -> Response:
     return response
 
 
-def _kept(response: Response, changed: dt.datetime | None) -> Response:
-    """The answer with what lets others keep it; a short one for who has it already."""
+def _kept(response: Response, changed: dt.datetime | None = None) -> Response:
+    """The answer with what lets others keep it; a short one for who has it already.
+
+    A list has no time at which it changed: an issue of long ago may have been taken in, one of today called off.
+    """
     response.add_etag()
     if changed is not None:
         response.last_modified = changed
