@@ -216,6 +216,9 @@ RIGHT = [
     "Sasakawa Peace Foundation and Sasakawa are other names than Sasakawa USA.",
     "In Tokelau: [the page of the islands](https://www.example.org/countries/tokelau).",
     "東京の会談については、ブリンケン長官の発言を参照。",
+    "The server answers at http://localhost:8080/ or at http://127.0.0.1, says [its manual](https://docs.example.org/).",
+    "What??? Yes. He signed with a TKO, for the HK TK1 line.",
+    "[[if city = Tokyo]]See [Tokyo](https://example.org/tokyo).[[else]]See [us](https://example.org/us).[[end]]",
 ]
 
 
@@ -225,6 +228,49 @@ def test_what_only_looks_wrong_is_no_warning(body: str) -> None:
     allowed = {"placeholder-perhaps"} if "XXX" in body else {"field-unknown"} if "[[0]]" in body else set()
     assert {each.rule for each in made} <= allowed, made
     assert all(each.level is Level.warning for each in made)
+
+
+def test_a_word_that_may_be_a_placeholder_is_told_once_a_story_and_not_again_of_lines_made_of_headlines() -> None:
+    edition = story(2, headline="TK people meet", edition=saying("TK and TK.\n\nTK, and TBD."))
+    edition = dataclasses.replace(
+        edition, subject="Digest 2.21: TK people meet", preheader="TK people meet · Others TBA"
+    )
+    told = [(each.story, each.where, each.what) for each in found("placeholder-perhaps", known(edition))]
+    assert told == [
+        (None, "the preheader", '"TBA" stands in "· Others TBA"'),
+        (2, "headline", '"TK" stands in "TK people meet", and 3 more in this story'),
+        (2, "", '"TBD" stands in "TK, and TBD."'),
+    ]
+    edition = dataclasses.replace(edition, subject="Digest 2.21: TKTK")
+    assert [each.where for each in found("placeholder", known(edition))] == ["the subject"]
+
+
+LATIN = "Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor."
+
+
+@pytest.mark.parametrize(
+    ("headline", "body", "levels"),
+    [
+        ("Ministers meet", LATIN, [Level.error]),
+        ("Ministers meet", "Lorem ipsum dolor.", [Level.error]),
+        ("Lorem ipsum dolor sit amet", "The ministers met.", [Level.error]),
+        ("Ministers meet", f"The printers' filler, “{LATIN}”, is by Cicero.", [Level.warning]),
+        ("Ministers meet", "Lorem ipsum has been with us since the 1500s, and isn't Latin.", [Level.warning]),
+        ("Where lorem ipsum comes from", f"Lorem ipsum is old.\n\n> {LATIN}\n\nSo it goes.", [Level.warning]),
+    ],
+)
+def test_who_writes_of_lorem_ipsum_is_not_held_for_it(headline: str, body: str, levels: list[Level]) -> None:
+    edition = story(2, headline=headline, edition=saying(body))
+    assert [each.level for each in found("placeholder", known(edition))] == levels
+
+
+def test_a_field_that_is_empty_for_some_is_told_with_its_story_and_line() -> None:
+    audience = dataclasses.replace(READERS, lacking={"city": 41})
+    (finding,) = found("field-empty", known(saying("You live in\n[[city]]."), audience=audience))
+    assert (finding.story, finding.line) == (2, 4)
+    subject = dataclasses.replace(sample(), subject="For [[city]]")
+    (finding,) = found("field-empty", known(subject, audience=audience))
+    assert (finding.story, finding.where) == (None, "the subject")
 
 
 def test_an_authors_own_piece_and_one_that_names_its_source_need_no_link() -> None:
@@ -405,6 +451,13 @@ def test_a_link_that_one_rendition_lacks_is_found_in_it(kind: str) -> None:
     assert LINK in made[0].what
 
 
+def test_emoji_that_the_pdf_lacks_are_told_once_a_story_with_the_line() -> None:
+    facts = known(saying("Go on 😀.\n\nAnd on 🇯🇵."), pdf=b"%PDF-1.7 left out: U+1F600 left out: U+1F1EF U+1F1F5")
+    (finding,) = (each for each in findings(facts, {}) if each.level is Level.warning)
+    assert (finding.rule, finding.story, finding.line) == ("pdf-emoji", 2, 3)
+    assert finding.what == "no font here has 😀, 🇯🇵, so the PDF does without"
+
+
 def test_stories_in_another_order_are_found() -> None:
     entry = known().entry
     first, *others = entry.split("<h2>")
@@ -420,6 +473,9 @@ def test_an_issue_full_of_everything_that_markdown_has_is_the_same_in_all_rendit
     )
     assert not found("renditions-differ", known(story(2, body=body)))
     assert not found("renditions-differ", known(story(2, body="# A heading first\n\nThen text enough for a story.\n")))
+    assert not found("renditions-differ", known(saying("It is at <https://example.org/q>, at https://example.org/q.")))
+    assert not found("renditions-differ", known(saying("([https://example.org/q](https://example.org/q))を参照。")))
+    assert not found("renditions-differ", known(saying("[[if city]][[city]]: [q](https://example.org/q).[[end]] Yes.")))
     assert not found("renditions-differ", known(story(2, headline="[[first_name|Reader]]: what *you* & <others> read")))
 
 

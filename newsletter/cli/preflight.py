@@ -44,9 +44,10 @@ def preflight(which: str, network: bool, rules: bool, publication: str | None, a
     issue is assembled, and before it is sent.
 
     \b
-    newsletter issue preflight                     the next one
-    newsletter issue preflight 2.21 --network      and follow its links, in at most 40 seconds
-    newsletter issue preflight --rules             every rule, its level, and whether it is switched off
+    newsletter issue preflight                 the next one
+    newsletter issue preflight 2.21 --network  and follow its links, 40 s at most
+    newsletter issue preflight --rules         all rules; what is switched off
+    newsletter issue preflight --json          for machines
     """
     from newsletter import preflight as steps
 

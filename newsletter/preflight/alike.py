@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
@@ -57,7 +57,7 @@ def different(facts: Facts) -> Iterator[Found]:
         return
     readied, html = for_nobody(facts.edition)
     shown = _shown(facts)
-    for where, (text, hrefs, pictures) in shown.items():
+    for where, (text, leads, pictures) in shown.items():
         at = 0
         for story in readied.stories:
             for what, letters in (
@@ -70,8 +70,8 @@ def different(facts: Facts) -> Iterator[Found]:
                     yield Found(f"{what} {lacking} in {where}", _REMEDY, story.position, "headline")
                     break
                 at = found + len(letters)
-            for url in _links(facts, story.position):
-                if url not in hrefs:
+            for url in _links(facts, story.position, html[story.position]):
+                if not leads(url):
                     yield Found(f"its link to {url} is missing in {where}", _REMEDY, story.position, "link")
             credit = _letters(story.picture.credit) if story.picture else ""
             # Where a design leaves the picture out, as every text does, there is no credit to give.
@@ -79,23 +79,20 @@ def different(facts: Facts) -> Iterator[Found]:
                 yield Found(f"its picture's credit is missing in {where}", _REMEDY, story.position, "credit")
 
 
-def _shown(facts: Facts) -> dict[str, tuple[str, set[str], set[str]]]:
-    """By rendition: its letters, where it leads, and its pictures, for a reader of whom nothing is known."""
+def _shown(facts: Facts) -> dict[str, tuple[str, Callable[[str], bool], set[str]]]:
+    """By rendition, for whom nothing is known of: its letters, whether it leads somewhere, and its pictures."""
     from lxml import html as lxml_html
 
-    def read(tree: Any) -> tuple[str, set[str], set[str]]:
+    def read(tree: Any) -> tuple[str, Callable[[str], bool], set[str]]:
         links = {_same(a.get("href") or "") for a in tree.iter("a")}
-        return _letters(_seen(tree)), links, {str(picture.get("src")) for picture in tree.iter("img")}
+        return _letters(_seen(tree)), links.__contains__, {str(picture.get("src")) for picture in tree.iter("img")}
 
     text = facts.text_for("")
     words = re.sub(r"\[\d+\]", "", text)
     made = {
         "the HTML": read(lxml_html.document_fromstring(facts.html_for(""))),
-        "the text": (
-            _letters(words),
-            {_same(url) for url in re.findall(r"(?<![a-z])[a-z]{2,12}:\S+", text)},
-            set[str](),
-        ),
+        # What stands behind an address there, a full stop or a Japanese word, isn't parted from it.
+        "the text": (_letters(words), unquote(text).__contains__, set[str]()),
         "the page": read(facts.page_tree),
     }
     if facts.entry:
@@ -122,11 +119,17 @@ def _beginning(html: str) -> str:
     return _letters(lxml_html.fromstring(f"<p>{inner}</p>").text_content())[:_ENOUGH]
 
 
-def _links(facts: Facts, position: int) -> list[str]:
-    """Where a story leads. Addresses with a field in them are each reader's own, and left out."""
+def _links(facts: Facts, position: int, html: str) -> list[str]:
+    """Where a story leads whoever reads it. Addresses with a field in them are each reader's own, and left out, and so
+    is what stands between [[if …]] and [[end]] for readers of whom something is known.
+    """
+    from lxml import html as lxml_html
+
     story = facts.story(position)
-    inner = [each.url for each in facts.readings[position].links if each.url and "[[" not in unquote(each.written)]
-    return [_same(url) for url in dict.fromkeys([*inner, *([story.link] if story.link else [])])]
+    shown = {_same(a.get("href") or "") for a in lxml_html.fromstring(f"<div>{html}</div>").iter("a")}
+    links = facts.readings[position].links
+    inner = [_same(each.url) for each in links if each.url and "[[" not in unquote(each.written)]
+    return list(dict.fromkeys([*filter(shown.__contains__, inner), *([_same(story.link)] if story.link else [])]))
 
 
 def _same(url: str) -> str:

@@ -221,7 +221,7 @@ def _found(scheme: str, piece: Painted, ratio: float) -> Found:
     words = piece.text if len(piece.text) <= 40 else piece.text[:39] + "…"
     return Found(
         f'in {scheme}, "{words}" (#{paint.ink:06x} on #{paint.ground:06x}) has a contrast of {ratio:.1f}',
-        f"Change one of the two colours in the design: {paint.enough} is needed.",
+        f"Change one of the two colours in the design or the theme: {paint.enough} is needed.",
         where="the HTML",
     )
 

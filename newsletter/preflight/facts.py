@@ -144,8 +144,11 @@ class Facts:
 
     def _passages(self) -> Iterator[Passage]:
         publication = self.edition.publication
-        yield Passage(self.edition.subject, key="", where="the subject")
-        yield Passage(self.edition.preheader, key="", where="the preheader")
+        for line, where in ((self.edition.subject, "the subject"), (self.edition.preheader, "the preheader")):
+            # They are made of headlines, and what is wrong with those is told of the story.
+            for story in self.edition.stories:
+                line = line.replace(story.headline, " ")  # noqa: PLW2901
+            yield Passage(line, key="", where=where)
         for name in ("title", "publisher", "postal_address", "standfirst", "compiled_by"):
             yield Passage(getattr(publication, name), key="", where=f"{name} in config.toml")
         for story in self.edition.stories:

@@ -18,7 +18,7 @@ DESK = 90
 PREHEADER = 140
 """Columns of a preheader that any inbox shows: three lines on a large phone."""
 
-_EDIT = "Reopen the issue and write another: newsletter issue edit --{}."
+_EDIT = 'Write another: newsletter issue edit next --{} "…" (once it is assembled, newsletter issue reopen it first).'
 
 
 def cut(text: str, width: int) -> str:

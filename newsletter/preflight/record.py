@@ -39,7 +39,10 @@ def number_order(facts: Facts) -> Iterator[Found]:
     edition = facts.edition
     own = Number(edition.volume, edition.number, edition.through)
     where = "the masthead"
-    remedy = "Reopen the issue and give it its number: newsletter issue edit --volume --number."
+    remedy = (
+        "Give it its number: newsletter issue edit next --volume … --number …"
+        " (once it is assembled, newsletter issue reopen it first)."
+    )
     if facts.ahead is not None:
         yield Found(f"{own} comes after {facts.ahead} in the calendar", remedy, where=where)
     if facts.last is None:

@@ -163,7 +163,8 @@ def source(written: str, body: str, folder: Path) -> Source | None:
         except (OSError, ValueError):
             continue
         if body and (at := text.find(body)) >= 0:
-            return Source(written, text.count("\n", 0, at) + 1, dict(_keys(text[:at])))
+            file = str(path.relative_to(folder)) if path.is_relative_to(folder) else written
+            return Source(file, text.count("\n", 0, at) + 1, dict(_keys(text[:at])))
     return None
 
 

@@ -22,16 +22,23 @@ SHORT_STORY = 25
 """Columns of a story's whole text."""
 
 _SURE = re.compile(
-    r"lorem ipsum|dolor sit amet|\b(?:TK){2,}\b|\[(?:insert|tk|tbd|todo|placeholder)\b[^\]\n]{0,60}\]"
+    r"\b(?:TK){2,}\b|\[(?:insert|tk|tbd|todo|placeholder)\b[^\]\n]{0,60}\]"
     r"|\[(?:add|replace|your)\b[^\]\n]{0,60}\bhere\]|<(?:insert|your|tbd)\b[^>\n]{0,60}>"
     r"|^(?:the )?(?:headline|text|copy|title|story|quote|name|date) (?:goes|to go) here\.?$"
     r"|ここに(?:文章|テキスト|見出し)を入力",
     re.IGNORECASE | re.MULTILINE,
 )
 """What no author can have meant. (A quotation may well say "[your government]".)"""
+_LOREM = re.compile(r"lorem ipsum|dolor sit amet", re.IGNORECASE)
+_FILLER = re.compile(
+    r"\s*lorem ipsum(?:[ ,]+dolor(?: sit(?: amet)?)?)?[\s.…]*$"
+    r"|\s*lorem ipsum\b.*\b(?:consectetur|consectetuer|adipis\w+|eiusmod|incididunt)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+"""A passage that is nothing else. (Who writes of lorem ipsum says more of it, or less.)"""
 _PERHAPS = re.compile(
     r"\b(?:TK|TBD|TBC|TBA|TODO|FIXME|X{3,})\b(?! Maxx)|\b[Bb]lindtext\b|\b[Ff]aux[- ]texte\b"
-    r"|\?{3,}|●●●+|〇〇〇+|※要確認"
+    r"|(?<!\w)\?{3,}|●●●+|〇〇〇+|※要確認"
 )
 _FOREIGN = re.compile(
     r"\{\{[^{}\n]{1,80}\}\}|\{%[^{}\n]{1,80}%\}|\*?\|[A-Z_:]{3,40}\|\*?|%%[A-Za-z_]{2,40}%%|\$\{[a-z_.]{2,40}\}"
@@ -73,14 +80,33 @@ def placeholders(facts: Facts) -> Iterator[Found]:
             # [[your_name]] is a field that isn't known, and another rule's.
             if passage.text[max(0, found.start() - 1) : found.start()] != "[":
                 yield _at(passage, found.start(), f'"{found[0]}" is still there', "Put in what was to be there.")
+        if (lorem := _LOREM.search(passage.text)) and not _told_of(facts, passage):
+            level = None if _FILLER.match(passage.text) else Level.warning
+            what = f'"{lorem[0]}" {"is still" if level is None else "stands"} there'
+            yield replace(_at(passage, lorem.start(), what, "Put in what was to be there."), level=level)
+
+
+def _told_of(facts: Facts, passage: Passage) -> bool:
+    """Whether that is what the story is about."""
+    return (
+        passage.key == "body"
+        and passage.story is not None
+        and bool(re.search(r"\blorem\b", facts.story(passage.story).headline, re.IGNORECASE))
+    )
 
 
 @looks_for("placeholder-perhaps")
 def doubtful(facts: Facts) -> Iterator[Found]:
+    stand: dict[tuple[int | None, str], list[tuple[Passage, re.Match[str]]]] = {}
     for passage in facts.passages:
         for found in _PERHAPS.finditer(passage.text):
-            what = f'"{found[0]}" stands in "{_excerpt(passage.text, *found.span())}"'
-            yield _at(passage, found.start(), what, "Put in what was to be there, if anything was.")
+            stand.setdefault((passage.story, found[0]), []).append((passage, found))
+    for (story, word), places in stand.items():
+        passage, found = places[0]
+        more = f", and {len(places) - 1} more" if len(places) > 1 else ""
+        more += " in this story" if more and story is not None else ""
+        what = f'"{word}" stands in "{_excerpt(passage.text, *found.span())}"{more}'
+        yield _at(passage, found.start(), what, "Put in what was to be there, if anything was.")
 
 
 @looks_for("field-unknown")
@@ -118,11 +144,12 @@ def empty_fields(facts: Facts) -> Iterator[Found]:
         for name in dict.fromkeys(_without_fallback(nodes, frozenset())):
             lacking = facts.audience.lacking.get(name, 0)
             if lacking:
-                yield Found(
-                    f"[[{name}]] is empty for {lacking:,} of {facts.audience.due:,} readers",
-                    f"Write [[{name}|…]] with words to fall back to, or put it between [[if {name}]] and [[end]].",
-                    where=where,
-                )
+                what = f"[[{name}]] is empty for {lacking:,} of {facts.audience.due:,} readers"
+                remedy = f"Write [[{name}|…]] with words to fall back to, or put it between [[if {name}]] and [[end]]."
+                written = re.compile(rf"\[\[\s*{name}\s*\]\]")
+                places = [(each, found) for each in facts.passages if (found := written.search(each.text))]
+                story = next((pair for pair in places if pair[0].story is not None), None)
+                yield _at(story[0], story[1].start(), what, remedy) if story else Found(what, remedy, where=where)
 
 
 def _without_fallback(nodes: tuple[Node, ...], sure: frozenset[str]) -> Iterator[str]:
