@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from preflight_sample import found, known, saying
 
+from newsletter import preflight
 from newsletter.preflight import links
 from newsletter.preflight.network import AGENT, Limits, follow, public, resolved
 
@@ -236,7 +237,7 @@ PRIVATE = [
     "::1", "::", "fe80::1", "fc00::1", "fd00:ec2::254", "ff02::1", "2001:db8::1",
     "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::ffff:10.0.0.1", "::127.0.0.1",
     "64:ff9b::a9fe:a9fe", "64:ff9b::7f00:1", "64:ff9b:1::a00:1", "2002:7f00:1::", "2002:a9fe:a9fe::1",
-    "2001:0:a9fe:a9fe::1",
+    "2001:0:a9fe:a9fe::1", "fec0::1", "3fff::1", "::ffff:0:127.0.0.1", "5f00::1", "100::1",
 ]  # fmt: skip
 
 
@@ -255,7 +256,7 @@ def test_addresses_of_the_open_internet_are_public(address: str) -> None:
 
 @given(st.ip_addresses(v=4))
 def test_an_ipv4_address_in_an_ipv6_one_is_never_more_public_than_itself(address: ipaddress.IPv4Address) -> None:
-    for around in ("::ffff:{0}", "64:ff9b::{0}", "::{0}"):
+    for around in ("::ffff:{0}", "64:ff9b::{0}", "::{0}", "::ffff:0:{0}"):
         inside = ipaddress.ip_address(around.format(address))
         assert not public(inside) or public(address)
 
@@ -396,6 +397,14 @@ def test_what_is_no_address_is_an_answer_too(url: str) -> None:
 
 
 # ---- as a rule
+
+
+def test_a_link_that_is_told_to_be_local_is_not_followed_too() -> None:
+    hosts = ("127.0.0.1", "0x7f.1", "0177.0.0.1", "127.1", "printer.localdomain", "[::1]", "intranet")
+    edition = saying(" ".join(f"[{number}](http://{host}/)" for number, host in enumerate(hosts)))
+    facts = known(replace(edition, stories=(replace(edition.stories[1], link=""),)))
+    assert [each.what.split("/")[2] for each in found("link-local", facts)] == list(hosts)
+    assert preflight.asked(facts, network=True, off={"spam-score": "not here"}).followed == {}
 
 
 def test_a_dead_link_is_told_with_its_story_and_an_unclear_one_is_a_note(site: Site) -> None:

@@ -200,7 +200,8 @@ def asked(known: Facts, *, network: bool, off: Mapping[str, str] | None = None) 
     if network and "link-dead" not in off:
         from newsletter.preflight.network import follow
 
-        known = dataclasses.replace(known, followed=follow(links.followable(known)))
+        # What is local is told without asking, by another rule.
+        known = dataclasses.replace(known, followed=follow(u for u in links.followable(known) if not links.local(u)))
     return known
 
 

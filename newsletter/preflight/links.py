@@ -13,8 +13,12 @@ from newsletter.preflight.finding import Found, looks_for
 from newsletter.preflight.sources import Reading
 from newsletter.preflight_rules import Level
 
-_LOCAL = ("localhost", "local", "internal", "lan", "intranet", "corp", "home", "private")
-"""Last parts of names that lead nowhere outside a private network (RFC 6761, RFC 6762, ICANN's reserved ones)."""
+_LOCAL = re.compile(
+    r"localhost|localdomain|local|internal|lan|intranet|corp|home|private|[0-9]+|0x[0-9a-f]*", re.IGNORECASE
+)
+"""Last parts of names that lead nowhere outside a private network (RFC 6761, RFC 6762, ICANN's reserved ones), and of
+addresses in disguise, as 0x7f.1 is.
+"""
 _RESERVED = re.compile(r"(?:^|\.)(?:example\.(?:com|net|org)|example|invalid|test)$")
 """Names that lead to nobody, by RFC 2606 and RFC 6761."""
 _NOT_YET = re.compile(
@@ -92,8 +96,8 @@ def local(url: str) -> bool:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        # A name without a dot is one of a local network; one of digits alone is an address in disguise.
-        return "." not in host or host.rpartition(".")[2] in _LOCAL
+        # A name without a dot is one of a local network.
+        return "." not in host or bool(_LOCAL.fullmatch(host.rpartition(".")[2]))
     return not address.is_global
 
 

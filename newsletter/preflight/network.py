@@ -30,10 +30,16 @@ _DEAD = (404, 410, 451)
 _TRY_GET = (400, 403, 404, 405, 406, 410, 500, 501, 503)
 """Answers to HEAD that many a server gives to that method alone."""
 _MOVED = (301, 302, 303, 307, 308)
-_EMBEDDING = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96", "2002::/16", "2001::/32")))
-"""IPv6 that carries an IPv4 address in it (NAT64, IPv4-compatible, 6to4, Teredo): nobody needs it to read a page."""
-_SPECIAL = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "5f00::/16")))
-"""For protocols (IANA's registries, RFC 6890); one cloud has its metadata there. Not every Python knows them."""
+_GLOBAL = ipaddress.IPv6Network("2000::/3")
+"""All of IPv6 that is given to anybody. What carries an IPv4 address in it (NAT64, IPv4-compatible and -translated) is
+elsewhere, and so are site-local addresses, which Python calls global.
+"""
+_SPECIAL = tuple(
+    map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2002::/16", "3fff::/20")),
+)
+"""For protocols (IANA's registries, RFC 6890; one cloud has its metadata there), for Teredo and 6to4, which carry IPv4
+addresses, and for examples. Not every Python knows them.
+"""
 
 
 def public(address: Address) -> bool:
@@ -43,7 +49,7 @@ def public(address: Address) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             return public(address.ipv4_mapped)
-        if any(address in network for network in _EMBEDDING):
+        if address not in _GLOBAL:
             return False
     special = any(address in network for network in _SPECIAL if network.version == address.version)
     return address.is_global and not address.is_multicast and not special
