@@ -183,6 +183,7 @@ def test_a_correction_is_on_the_page_and_in_the_feeds_at_once(archive: Folder) -
     served.get("/digest/search?q=ports")
     with archive.session() as session:
         issue = session.scalars(select(Issue).where(Issue.volume == 2, Issue.number == 4)).one()
+        told = list(issue.stories)
         wish = corrections.Wish("It was nine.", 2, headline="Nine, not eight", body="It is nine: xylophones.")
         corrections.correct(session, archive, issue, wish, LATER)
     answer = served.get("/digest/2/4")
@@ -193,6 +194,8 @@ def test_a_correction_is_on_the_page_and_in_the_feeds_at_once(archive: Folder) -
     corrected = next(each for each in atom.entries if each.id == f"{BASE}/digest/2/4")
     assert corrected.updated != corrected.published
     assert "It was nine." in corrected.content[0].value
+    assert "Nine, not eight" in corrected.summary
+    assert told[1].headline not in corrected.summary
     assert "Nine, not eight" in served.get("/digest/2").text
     assert "Nine, not eight" in re.sub("</?mark>", "", served.get("/digest/search?q=xylophones").text)
 
@@ -316,6 +319,7 @@ def test_no_name_breaks_out_of_a_reference(name: str) -> None:
     bib = citation.bibtex(publication, "digest", entry)
     assert bib.count("{") == bib.count("}")
     depth = 0
+    assert not re.search(r"(?<!\\)[~^#&%$_]", bib.partition("\n  date")[0].removeprefix("@misc{digest-2-4,"))
     for letter in bib[:-2]:
         depth += {"{": 1, "}": -1}.get(letter, 0)
         assert depth > 0 or letter != "}" or bib.startswith("@misc{")
@@ -515,6 +519,23 @@ def test_a_headline_counts_more_than_a_text_and_a_whole_word_more_than_its_begin
     assert found(index, "ships") == ["Ships", "Seas", "Shipsheds", "Cables"]
     assert found(index, "sh") == []
     assert found(index, "ships cables") == ["Cables"]
+
+
+def test_a_word_is_whole_however_it_is_set_and_who_compiles_an_issue_is_no_part_of_a_story(lite_folder: Folder) -> None:
+    entry = (
+        '<h2><a href="https://x.org/1/1#one">One</a></h2>\n<p>The <em>semi</em>conductors, <a href="https://y.org">a'
+        "\nlink</a>.<sup>2</sup> An end</p><p>of it</p>\n<p><em>Compiled by A &amp; B.</em></p>\n"
+    )
+    digest = msgspec.structs.replace(lite_folder.config.publications["digest"], compiled_by="Compiled by A & B.")
+    config = msgspec.structs.replace(lite_folder.config, publications={"digest": digest})
+    lite_folder = dataclasses.replace(lite_folder, config=config)
+    shutil.copytree(TEMPLATES, lite_folder.path / "templates")
+    with lite_folder.session() as session:
+        issue = next(filled(session, lite_folder, 1, stories=1))
+        session.get_one(Rendition, (issue.id, RenditionKind.entry, 1)).content = entry.encode()
+        session.flush()
+        told = dict(catalogues.texts(session, lite_folder, [issue.id]))[issue.id]
+    assert told == {"one": "The semiconductors, a link. 2 An end of it"}
 
 
 def test_an_issue_that_was_corrected_is_found_by_what_it_says_now(archive: Folder) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from markupsafe import escape
 from sqlalchemy import bindparam, func, select, true
 from sqlalchemy.orm import Session
 
@@ -17,7 +18,7 @@ from newsletter.errors import Mistake
 from newsletter.folder import Folder
 from newsletter.models import Correction, Issue, Rendition
 from newsletter.render import edition
-from newsletter.render.edition import Edition, page_url, seen
+from newsletter.render.edition import Edition, corrected, page_url, seen
 from newsletter.render.page import plain
 from newsletter.render.typography import typeset
 from newsletter.states import IssueState, RenditionKind
@@ -28,6 +29,8 @@ SHOWN = (IssueState.sending, IssueState.paused, IssueState.sent)
 _STORY = re.compile(r'<h2><a href="[^"#]*#([^"]*)">(.*?)</a></h2>(.*?)(?=<h2><a href=|\Z)', re.DOTALL)
 _PICTURE = re.compile(r'<figure><img src="([^"]*)" width="(\d+)" height="(\d+)" alt="([^"]*)">')
 _UNTOLD = re.compile(r"<figure>.*?</figure>|<[^<>]*>", re.DOTALL)
+_WITHIN_WORDS = re.compile(r"</?(?:a|em|strong|s|code)(?: [^<>]*)?>")
+"""Tags that part no words, as the others do."""
 
 
 def _public(slug: Any) -> tuple[Any, ...]:
@@ -95,7 +98,7 @@ class Entry:
     through: int | None
     date: dt.date
     title: str
-    """Its subject."""
+    """Its subject, with the headlines in it as they were corrected."""
     preheader: str
     stories: tuple[Told, ...]
     picture: Picture | None
@@ -251,17 +254,21 @@ def pages(session: Session, entry: Entry) -> int | None:
 def texts(session: Session, folder: Folder, issues: Sequence[int]) -> Iterator[tuple[int, dict[str, str]]]:
     """What the stories of these issues say, without marks, by their anchors; with the issue's id."""
     left = dict.fromkeys(issues)
+    compiled = {each.compiled_by for each in folder.config.publications.values() if each.compiled_by}
     for number, entry in entries_html(session, issues):
         del left[number]
-        yield (
-            number,
-            {
-                html.unescape(anchor): re.sub(r"\s+", " ", html.unescape(_UNTOLD.sub(" ", rest))).strip()
-                for anchor, _, rest in _STORY.findall(entry)
-            },
-        )
+        told = entry.rstrip()
+        for words in compiled:
+            # It stands behind the last story, and is no part of it.
+            told = told.removesuffix(f"<p><em>{escape(words)}</em></p>")
+        yield number, {html.unescape(anchor): _text(rest) for anchor, _, rest in _STORY.findall(told)}
     for number in left:
         yield number, {story.anchor: story.body for story in _edition(session, folder, number).stories}
+
+
+def _text(content: str) -> str:
+    """What HTML says, in one line."""
+    return re.sub(r"\s+", " ", html.unescape(_UNTOLD.sub(" ", _WITHIN_WORDS.sub("", content)))).strip()
 
 
 def _edition(session: Session, folder: Folder, issue: int) -> Edition:
@@ -286,14 +293,15 @@ class _Reading:
         """
         sent = issue.started or issue.since
         stories, picture = _stories(self._session, self._folder, issue.id, content)
+        changed = self._changed(issue.id) if revision > 1 else {}
         return Entry(
             id=issue.id,
             volume=issue.volume,
             number=issue.number,
             through=issue.through,
             date=issue.date,
-            title=self._said(issue.subject),
-            preheader=self._said(issue.preheader),
+            title=self._said(issue.subject, changed),
+            preheader=self._said(issue.preheader, changed),
             stories=stories,
             picture=picture,
             sent=sent,
@@ -303,7 +311,14 @@ class _Reading:
             url=page_url(self._folder.config.base_url, self._slug, issue.volume, issue.number),
         )
 
-    def _said(self, text: str) -> str:
+    def _changed(self, issue: int) -> dict[str, str]:
+        """The headlines of an issue that were corrected, as they were and as they are."""
+        row = self._session.get_one(Issue, issue)
+        return {story.headline: corrected(story, row.corrections)[0] for story in row.stories}
+
+    def _said(self, text: str, changed: Mapping[str, str]) -> str:
+        for was, now in changed.items():
+            text = text.replace(was, now)
         text = seen(text)
         try:
             if "[[" in text:

@@ -66,4 +66,7 @@ def _tex(text: str) -> str:
     if text.startswith("{") and text.endswith("}"):
         return "{" + _tex(text[1:-1]) + "}"
     text = _line(text).replace("\\", "/").replace("{", "(").replace("}", ")")
-    return re.sub(r"([&%$#_])", r"\\\1", text) if not text.startswith("http") else text
+    if text.startswith("http"):
+        return text
+    text = re.sub(r"([&%$#_])", r"\\\1", text)
+    return text.replace("~", r"\textasciitilde{}").replace("^", r"\textasciicircum{}")

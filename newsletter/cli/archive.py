@@ -83,7 +83,7 @@ def search(words: tuple[str, ...], publication: str | None, limit: int, as_json:
     folder = here()
     slug, _ = folder.publication(publication)
     with folder.reading() as session:
-        found = Shelf(folder).index(session, slug).find(" ".join(words))
+        found = Shelf(folder).find(session, slug, " ".join(words))
     if as_json:
         print_json(
             [

@@ -172,7 +172,7 @@ def find(slug: str) -> Response:
         _catalogue(session, slug)
         if site().static:
             return page("search.html", slug, query="", found=(), count=0, number=1, last=1)
-        found = site().shelf.index(session, slug).find(query) if query else []
+        found = site().shelf.find(session, slug, query) if query else []
         last = max(1, -(-len(found) // FOUND))
         number = min(max(number, 1), last)
         shown = found[(number - 1) * FOUND : number * FOUND]

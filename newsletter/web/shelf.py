@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from newsletter.archive import catalogue as catalogues
 from newsletter.archive import search
 from newsletter.archive.catalogue import Catalogue
-from newsletter.archive.search import Index
+from newsletter.archive.search import Index, Place
 from newsletter.folder import Folder
 
 MOST = 100
@@ -38,13 +38,21 @@ class Shelf:
     def index(self, session: Session, slug: str) -> Index:
         """The words of all its stories, as they are now."""
         with self._lock:
-            now = self.catalogue(session, slug)
-            index, of = self._indexes.get(slug, (Index(), None))
-            if of is not now:
-                unknown = [entry.id for entry in now.entries if not index.knows(entry)]
-                search.bring_up(index, now, dict(catalogues.texts(session, self._folder, unknown)))
-                self._indexes[slug] = (index, now)
-            return index
+            return self._index(session, slug)
+
+    def find(self, session: Session, slug: str, query: str) -> list[Place]:
+        """What is found in that index, while nobody else adds to it."""
+        with self._lock:
+            return self._index(session, slug).find(query)
+
+    def _index(self, session: Session, slug: str) -> Index:
+        now = self.catalogue(session, slug)
+        index, of = self._indexes.get(slug, (Index(), None))
+        if of is not now:
+            unknown = [entry.id for entry in now.entries if not index.knows(entry)]
+            search.bring_up(index, now, dict(catalogues.texts(session, self._folder, unknown)))
+            self._indexes[slug] = (index, now)
+        return index
 
     def answer(self, key: tuple[object, ...], stamp: tuple[object, ...], make: Callable[[], bytes]) -> bytes:
         """What `make` makes, made once for as long as the stamp of what it is made from doesn't change."""
