@@ -725,3 +725,16 @@ def test_issues_go_out_and_come_in_from_the_terminal(lite_folder: Folder, tmp_pa
         "Vol 2 No 21 is in the archive: 2 stories, its renditions as they were.",
     ]
     assert "imported" in run("list")
+
+
+def test_who_takes_in_pages_that_lead_to_another_address_is_told(lite_folder: Folder, tmp_path: Path) -> None:
+    exported(lite_folder, tmp_path / "one")
+    emptied(lite_folder)
+    config = lite_folder.path / "config.toml"
+    config.write_text(
+        config.read_text("utf-8").replace("https://digest.example.org", "https://new.example.org"), "utf-8"
+    )
+    run = CliRunner().invoke(newsletter, ["-C", str(lite_folder.path), "issue", "import", str(tmp_path / "one")])
+    assert run.exit_code == 0, run.output
+    assert "made for another address than https://new.example.org/digest/2/21, and lead there" in run.output
+    assert "take SHA256SUMS, renditions/" in run.output

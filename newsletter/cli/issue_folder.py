@@ -51,7 +51,8 @@ def import_(places: tuple[Path, ...], publication: str | None, now: dt.datetime)
 
     The issues are in it as sent, each with its number and date; nothing is mailed. Checksums are verified. A folder
     without renditions is rendered: it needs an issue.toml with volume, number, date and stories, and those files. Take
-    in only folders that you trust: their pages are shown as they are.
+    in only folders that you trust: their pages are shown as they are. Where they lead to another address than the one
+    they have here, that is said.
 
     All of them are taken in, or none, in the order of their numbers.
 
@@ -61,7 +62,9 @@ def import_(places: tuple[Path, ...], publication: str | None, now: dt.datetime)
     """
     from newsletter import issue_folder, issues
     from newsletter.cli.progress import progress
-    from newsletter.render import aside
+    from newsletter.render import aside, edition
+    from newsletter.states import RenditionKind
+    from newsletter.tokens import keys
 
     folder = here()
     slug, _ = folder.publication(publication)
@@ -72,9 +75,20 @@ def import_(places: tuple[Path, ...], publication: str | None, now: dt.datetime)
             done(1)
     read.sort(key=lambda each: (each.description.volume, each.description.number))
 
-    def step(session: Session) -> list[str]:
-        return [issues.name(issue_folder.archive(session, folder, each, slug, now)) for each in read]
+    def step(session: Session) -> list[tuple[str, str]]:
+        rows = [issue_folder.archive(session, folder, each, slug, now) for each in read]
+        settings = folder.config.publications[slug]
+        return [(issues.name(row), edition(folder, slug, settings, row, keys(session, now)).url) for row in rows]
 
-    for name, each in zip(aside(folder, step), read, strict=True):
+    elsewhere = False
+    for (name, address), each in zip(aside(folder, step), read, strict=True):
         how = "its renditions as they were" if each.renditions else "rendered"
         click.echo(f"{name} is in the archive: {plural(len(each.stories), 'story', 'stories')}, {how}.")
+        if each.renditions and address.encode() not in each.renditions[RenditionKind.page, 1]:
+            elsewhere = True
+            click.echo(f"  Its pages were made for another address than {address}, and lead there.")
+    if elsewhere:
+        click.echo(
+            "To have an issue rendered for this address, take SHA256SUMS, renditions/ and what issue.toml says of them"
+            " out of its folder before it is imported."
+        )
