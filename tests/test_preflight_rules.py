@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from edition_sample import TEMPLATES, sample
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from preflight_sample import EARLIER, READERS, day, found, known, pictured, publishing, saying, story
 
@@ -217,6 +217,8 @@ RIGHT = [
     "In Tokelau: [the page of the islands](https://www.example.org/countries/tokelau).",
     "東京の会談については、ブリンケン長官の発言を参照。",
     "The server answers at http://localhost:8080/ or at http://127.0.0.1, says [its manual](https://docs.example.org/).",
+    "Sasakawa Use and Sasakawa UK are others, as the US-Japan Alliance Diet and the US-Japan Balance Digest are.",
+    "שלום \u2066Toyota Motor Corp.\u2069 (\u202aNYSE: TM\u202c) ועוד.",
     "What??? Yes. He signed with a TKO, for the HK TK1 line.",
     "[[if city = Tokyo]]See [Tokyo](https://example.org/tokyo).[[else]]See [us](https://example.org/us).[[end]]",
 ]
@@ -287,6 +289,13 @@ def test_an_authors_own_piece_and_one_that_names_its_source_need_no_link() -> No
         ("[the report](#)", "link-placeholder", Level.error),
         ("[the report]()", "link-placeholder", Level.error),
         ("[the report](https://example.org/tk)", "link-placeholder", Level.warning),
+        ("[placeholders](https://en.wikipedia.org/wiki/Placeholder)", "link-placeholder", Level.warning),
+        ("[how to](https://support.example.org/add-link-to-a-mail)", "", None),
+        ("[the report](https://example.org/insert-link-here)", "link-placeholder", Level.error),
+        ("[the report](your-link-here)", "link-placeholder", Level.error),
+        ("[the report](placeholder)", "link-placeholder", Level.error),
+        ("Sasakwaa USA wrote this.", "own-name", Level.warning),
+        ("The min\u202eisters met.", "invisible-characters", Level.warning),
         ("[the report](http://192.168.1.20/report.pdf)", "link-local", Level.error),
         ("[the report](http://[::1]/report.pdf)", "link-local", Level.error),
         ("[the report](https://intranet/report)", "link-local", Level.error),
@@ -609,6 +618,7 @@ def test_a_story_is_known_again_by_its_text_its_headline_or_its_source() -> None
 
 
 @settings(max_examples=60, deadline=None)
+@example("http://[[name|")
 @given(
     st.lists(
         st.sampled_from(

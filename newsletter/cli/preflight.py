@@ -43,6 +43,10 @@ def preflight(which: str, network: bool, rules: bool, publication: str | None, a
     One that still takes drafts is looked at as it would go now; nothing is kept of that. The same is looked at when an
     issue is assembled, and before it is sent.
 
+    JSON has the issue, its label and subject, counts by level, whether links were followed (network), the rules that
+    are switched off with their reasons (off), and findings: each with rule, level, what, why, remedy, and as far as it
+    has one story (its place in the issue), headline, where (the file, or the part of the issue) and line.
+
     \b
     newsletter issue preflight                 the next one
     newsletter issue preflight 2.21 --network  and follow its links, 40 s at most

@@ -22,12 +22,14 @@ addresses in disguise, as 0x7f.1 is.
 _RESERVED = re.compile(r"(?:^|\.)(?:example\.(?:com|net|org)|example|invalid|test)$")
 """Names that lead to nobody, by RFC 2606 and RFC 6761."""
 _NOT_YET = re.compile(
-    r"tktk|(?:url|link)[-_ ]here|(?:insert|add)[-_ ](?:url|link).*|your[-_ ]?(?:link|url)(?:[-_ ]here)?|placeholder",
+    r"tktk|(?:(?:insert|add|your)[-_ ]?)?(?:url|link)[-_ ]here",
     re.IGNORECASE,
 )
 """A host's first part, or a path's last, that nobody's page has."""
-_PERHAPS_NOT = re.compile(r"tk|tbd|tba|todo|xx+|url|link", re.IGNORECASE)
-"""Words for an address that is still to come; as a path's last part one may be real (Tokelau is tk)."""
+_PERHAPS_NOT = re.compile(r"tk|tbd|tba|todo|xx+|(?:(?:insert|add|your)[-_ ]?)?(?:url|link)|placeholder", re.IGNORECASE)
+"""Words for an address that is still to come; as a path's last part one may be real (Tokelau is tk, and encyclopedias
+have an article on anything).
+"""
 _VAGUE = frozenset(
     """here|click here|click|this|this link|link|more|read more|learn more|find out more|see more|more info|details|
     continue reading|go|hier|hier klicken|klicken sie hier|mehr|mehr lesen|weiterlesen|mehr erfahren|
@@ -87,7 +89,10 @@ def followable(facts: Facts) -> list[str]:
 
 def local(url: str) -> bool:
     """Whether an address means something on its author's machine or network only."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # brackets that close nothing
+        return False
     if parts.scheme == "file":
         return True
     host = (parts.hostname or "").rstrip(".")

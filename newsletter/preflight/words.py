@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
-from difflib import SequenceMatcher, get_close_matches
+from difflib import get_close_matches
 
 from newsletter import fields
 from newsletter.fields import Choice, Node, Value
@@ -59,6 +59,9 @@ _FLAG = re.compile("\U0001f3f4[\U000e0020-\U000e007f]+")
 """England, Scotland and Wales: flags that are spelt with letters that nobody sees."""
 _BREAKS_WITHOUT_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
 """Thai, Lao, Burmese and Khmer, in which a zero-width space says where a line may break."""
+_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
+_TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""What translators put round a Latin name or a sum, so that it stands in its place."""
 _WORD = re.compile(r"[^\W_]+(?:['’.&-][^\W_]+)*\.?")
 
 
@@ -187,6 +190,8 @@ def invisible_characters(facts: Facts) -> Iterator[Found]:
         found = _UNSEEN.findall(text)
         if _BREAKS_WITHOUT_SPACES.search(text):
             found = [character for character in found if character != "\u200b"]
+        if _RIGHT_TO_LEFT.search(text):
+            found = [character for character in found if character not in _TURNS]
         if found:
             name = unicodedata.name(found[0], "no name").lower()
             several = f", and {len(found) - 1} more" if len(found) > 1 else ""
@@ -264,13 +269,21 @@ def _stem(word: str) -> str:
 
 
 def _like(a: str, b: str) -> bool:
-    if a.casefold() == b.casefold():
+    """Whether two words are the same but for one letter, or for two that changed places; else it is another name."""
+    a, b = a.casefold(), b.casefold()
+    if a == b:
         return True
-    if len(b) < 4 or {a.casefold(), b.casefold()} == {b.casefold(), b.casefold() + "s"}:
+    if len(b) < 4 or a + "s" == b or a == b + "s":
         return False
-    if a.casefold() + "s" == b.casefold() or a.casefold() == b.casefold() + "s":
-        return False
-    return abs(len(a) - len(b)) <= 2 and SequenceMatcher(None, a.casefold(), b.casefold()).ratio() >= 0.8
+    start = _in_common(a, b)
+    end = _in_common(a[start:][::-1], b[start:][::-1])
+    here, there = a[start : len(a) - end], b[start : len(b) - end]
+    return max(len(here), len(there)) == 1 or (len(here) == 2 and here == there[::-1])
+
+
+def _in_common(a: str, b: str) -> int:
+    """How many letters two words have in common at their beginning."""
+    return next((at for at, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
 @looks_for("headline-twice")
