@@ -451,6 +451,18 @@ def test_a_story_that_one_rendition_lacks_is_found_in_it(kind: str) -> None:
     assert finding.what == f"its headline is missing in {where}"
 
 
+def test_a_text_that_is_missing_is_told_once_and_not_by_its_links_too() -> None:
+    edition = saying("")
+    text = edition.stories[1].body[:40]
+    facts = known(
+        story(2, edition=edition, body=edition.stories[1].body.replace("Tokyo", "[Tokyo](https://t.example/)"))
+    )
+    page = re.sub(rf"<p>{text[:20]}.*?</p>", "", facts.page, flags=re.DOTALL)
+    (finding,) = found("renditions-differ", dataclasses.replace(facts, page=page))
+    assert finding.what == "the beginning of its text is missing in the page"
+    assert finding.remedy == "Put it into page.html of the design, or give it back its place."
+
+
 @pytest.mark.parametrize("kind", ["html", "text", "page", "entry"])
 def test_a_link_that_one_rendition_lacks_is_found_in_it(kind: str) -> None:
     made = found(

@@ -14,7 +14,8 @@ from newsletter.render.rendering import for_nobody
 
 _ENOUGH = 40
 """Letters of a story's beginning that are looked for."""
-_REMEDY = "Put it into that template of the design, or give it back its place."
+_FILES = {"the HTML": "issue.mjml", "the text": "issue.txt", "the page": "page.html"}
+"""The template that makes a rendition; feed entries are made by none."""
 
 
 @looks_for("not-rendered")
@@ -58,25 +59,30 @@ def different(facts: Facts) -> Iterator[Found]:
     readied, html = for_nobody(facts.edition)
     shown = _shown(facts)
     for where, (text, leads, pictures) in shown.items():
+        file = _FILES.get(where)
+        remedy = f"Put it into {file} of the design, or give it back its place." if file else "Report this fault."
         at = 0
         for story in readied.stories:
+            whole = True
             for what, letters in (
                 ("its headline", _letters(story.headline)),
                 ("the beginning of its text", _beginning(html[story.position])),
             ):
                 found = text.find(letters, at)
                 if found < 0:
-                    lacking = "is out of its order" if letters in text else "is missing"
-                    yield Found(f"{what} {lacking} in {where}", _REMEDY, story.position, "headline")
+                    whole = letters in text
+                    lacking = "is out of its order" if whole else "is missing"
+                    yield Found(f"{what} {lacking} in {where}", remedy, story.position, "headline")
                     break
                 at = found + len(letters)
-            for url in _links(facts, story.position, html[story.position]):
+            # Where its text is missing, so are its links.
+            for url in _links(facts, story.position, html[story.position]) if whole else ():
                 if not leads(url):
-                    yield Found(f"its link to {url} is missing in {where}", _REMEDY, story.position, "link")
+                    yield Found(f"its link to {url} is missing in {where}", remedy, story.position, "link")
             credit = _letters(story.picture.credit) if story.picture else ""
             # Where a design leaves the picture out, as every text does, there is no credit to give.
             if credit and story.picture and story.picture.url in pictures and credit not in text:
-                yield Found(f"its picture's credit is missing in {where}", _REMEDY, story.position, "credit")
+                yield Found(f"its picture's credit is missing in {where}", remedy, story.position, "credit")
 
 
 def _shown(facts: Facts) -> dict[str, tuple[str, Callable[[str], bool], set[str]]]:

@@ -120,7 +120,7 @@ def table_roles(facts: Facts) -> Iterator[Found]:
     if bare:
         words = re.sub(r"\s+", " ", bare[0].text_content()).strip()[:40]
         yield Found(
-            f'{len(bare)} of its tables have neither role="presentation" nor a heading'
+            f'{len(bare)} of its tables {"have" if len(bare) > 1 else "has"} neither role="presentation" nor a heading'
             + (f', the first at "{words}"' if words else ""),
             'Write role="presentation" into the tag of each.',
             where="the HTML",
