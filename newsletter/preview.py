@@ -180,15 +180,12 @@ def draw(folder: Folder, made: Preview, place: Path, told: Callable[[int], None]
 
 
 def _pictures(folder: Folder, html: str) -> dict[str, Path]:
-    """The files of the pictures that a mail shows, by their addresses; those that are in the store."""
-    found = {}
+    """The files of the pictures that a mail shows, by their addresses; those that are in the store.
+
+    Their rows may have been undone with the preview's transaction, as those of a new logo are; their files are there.
+    """
     base_url = absolute(folder.config.base_url) or folder.config.base_url
-    pattern = re.escape(base_url) + r"/pictures/([0-9a-f]{64})\.\w+"
-    with folder.reading() as session:
-        for sha256 in sorted(set(re.findall(pattern, html))):
-            picture = session.get(Picture, sha256)
-            if picture is not None:
-                path = pictures.path(folder.pictures, picture)
-                if path.is_file():
-                    found[pictures.url(base_url, picture)] = path
-    return found
+    pattern = re.escape(base_url) + r"/pictures/([0-9a-f]{64})\.(\w+)"
+    shown = [Picture(sha256=sha256, extension=kind) for sha256, kind in sorted(set(re.findall(pattern, html)))]
+    files = {pictures.url(base_url, each): pictures.path(folder.pictures, each) for each in shown}
+    return {url: file for url, file in files.items() if file.is_file()}

@@ -7,6 +7,7 @@ import dataclasses
 import datetime as dt
 import io
 import os
+import re
 import select
 import shutil
 import signal
@@ -180,14 +181,29 @@ def test_every_view_and_every_page_is_a_picture_and_stands_on_the_sheet() -> Non
     rows = [row for row in range(0, whole.height, 20) if runs(whole, row, MAGENTA)]
     assert len(rows) >= 5
     found = runs(whole, rows[len(rows) // 2], MAGENTA)
-    assert [round(width / 0.56 / 5) * 5 for _, width in found] == [375, 700, 700, 375]
-    # A place is left between the fourth and the page of the PDF, which is green: that of the mail without pictures.
+    assert [round(width / 0.56 / 5) * 5 for _, width in found] == [375, 375, 700, 700]
+    # The page of the PDF, which is green, begins under the desk, below all of the mails there, and is larger than they.
     below = [row for row in range(0, whole.height, 20) if runs(whole, row, GREEN)]
     assert len(below) >= 10
+    assert below[0] > rows[0] + 1200 * 0.56
     (at, width), *more = runs(whole, below[len(below) // 2], GREEN)
     assert not more
-    assert at - sum(found[-1]) > 700 * 0.56
-    assert at + width == pytest.approx(WIDTH - 64, abs=2)
+    assert at == pytest.approx(found[2][0], abs=2)
+    assert width > 600
+
+
+@needs_chromium
+def test_no_line_of_the_text_is_cut_at_its_side() -> None:
+    # A full block is drawn without gaps by any typeface, so its ink says how much of the line is there.
+    def ink(text: str) -> int:
+        shots = {view: Shot(png(MAGENTA), view.width, 400, 400) for view in VIEWS}
+        page, files = laid_out(dataclasses.replace(COPY, text=text), shots, None, "Chromium")
+        with chromium.started() as browser:
+            sheet = opened(Window(browser).shot(page, files, WIDTH).content)
+        return count(sheet.crop((WIDTH - 64 - 476, 0, WIDTH, sheet.height)), (21, 25, 31))
+
+    none, short, long = (ink("\u2588" * length + "\n") for length in (1, 40, 160))
+    assert long - none == pytest.approx((short - none) * 159 / 39, rel=0.05)
 
 
 @needs_chromium
@@ -460,6 +476,24 @@ def test_a_preview_has_its_contact_sheet_beside_it(place: Path) -> None:
     type_in(place, "issue", "preview", "--no-pictures", "--output", str(place / "look"), *AT)
     assert not (place / "look" / "contact-sheet.png").exists()
     assert [path.name for path in (place / "look" / "pictures").iterdir()] == ["mine.png"]
+
+
+@needs_chromium
+def test_a_preview_shows_the_logo_and_the_portrait_though_no_issue_has_them_yet(place: Path) -> None:
+    Image.new("RGB", (400, 100), NAVY).save(place / "logo.png")
+    Image.new("RGB", (300, 500), GREEN).save(place / "me.png")
+    with (place / "config.toml").open("a") as config:
+        config.write('[publications.digest.theme]\nlogo = "logo.png"\nportrait = "me.png"\nsigned = "Ada Example"\n')
+    text = (place / "config.toml").read_text()
+    (place / "config.toml").write_text(text.replace("min_stories = 2", 'min_stories = 2\ndesign = "letter"'))
+    type_in(place, "issue", "preview", "--output", str(place / "look"), *AT)
+    for name in ("index.html", "page.html"):
+        shown = re.findall(r'<img[^>]* src="([^"]+)"', (place / "look" / name).read_text())
+        assert len(shown) == 3
+        assert all((place / "look" / each).is_file() for each in shown)
+    desk = opened((place / "look" / "pictures" / "desk.png").read_bytes())
+    for colour in (NAVY, GREEN, MAGENTA):
+        assert count(desk, colour) > 5000
 
 
 def test_without_chromium_the_rest_is_written_and_it_is_said_what_to_install(

@@ -26,10 +26,10 @@ _FEWEST = 40
 """Lines of the text that there is always room for."""
 _FEW = 24
 """Lines that aren't worth a cut."""
-_PADDING, _BETWEEN, _HEAD = 20, 16, 88
-"""Pixels: round the text, between pages, and what a label takes with the space above it."""
+_PADDING, _HEAD = 20, 138
+"""Pixels: round the text, and what the label over the pages takes with the space above it."""
 _LARGE = 2
-"""Pages that are shown large, one under the other."""
+"""Pages that are shown large, side by side; more of them stand as broad as the views over them."""
 _FILE = "http://mail.invalid/sheet/{}.png"
 _HOW = {
     "dark": "by the mail's own colours",
@@ -85,17 +85,21 @@ def laid_out(
 
     files = {_FILE.format(view.name): shot.content for view, shot in shots.items()}
     panels = [_panel(view, shot) for view, shot in shots.items()]
-    tall = max(panel.height for panel in panels)
+    widest = max(panel.width for panel in panels)
+    phones = [panel for panel in panels if panel.width < widest]
+    desks = [panel for panel in panels if panel.width == widest]
     column = WIDTH - 2 * _MARGIN - sum(panel.width + _GAP for panel in panels)
+    broad = sum(panel.width + _GAP for panel in desks) - _GAP
     pages: list[_Panel] = []
-    used = 0
+    tall = max(panel.height for panel in desks)
     if paper is not None:
         files |= {_FILE.format(f"pdf-{number}"): page for number, page in enumerate(paper.pages, 1)}
-        pages = _pages(paper, column)
-        beside = 1 if len(pages) <= _LARGE else 2
-        used = -(-len(pages) // beside) * (pages[0].height + _BETWEEN) + _HEAD
+        beside = _LARGE if len(paper.pages) <= _LARGE else len(desks)
+        pages = _pages(paper, (broad - (beside - 1) * _GAP) // beside)
+        tall += -(-len(pages) // beside) * (pages[0].height + _GAP) + _HEAD
+    tall = max([tall, *(panel.height for panel in phones)])
     lines = copy.text.rstrip("\n").split("\n")
-    room = max(_FEWEST, (tall - used - 2 * _PADDING) // _LINE)
+    room = max(_FEWEST, (tall - 2 * _PADDING) // _LINE)
     if len(lines) <= room + _FEW:
         room = len(lines)
     page = (
@@ -106,8 +110,10 @@ def laid_out(
             date=long_date(copy.date, copy.language),
             short_date=_short(copy.date, copy.language),
             inboxes=inbox_lines(copy.sender, copy.subject, copy.html),
-            panels=panels,
+            phones=phones,
+            desks=desks,
             column=column,
+            broad=broad,
             lines=lines[:room],
             more_lines=max(0, len(lines) - room),
             paper=paper,
@@ -139,9 +145,7 @@ def _panel(view: View, shot: Shot) -> _Panel:
     )
 
 
-def _pages(paper: Paper, column: int) -> list[_Panel]:
-    """The pages under one another; two by two where there are many."""
-    width = column if len(paper.pages) <= _LARGE else (column - _BETWEEN) // 2
+def _pages(paper: Paper, width: int) -> list[_Panel]:
     height = round(width * paper.height / paper.width)
     return [
         _Panel(f"pdf-{number}", "", "", _FILE.format(f"pdf-{number}"), width, height)
