@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import re
 import shutil
 from collections.abc import Callable
@@ -13,17 +14,18 @@ import pytest
 from conftest import CONFIG, NOW
 from design_samples import DESIGNS, LEAD, SIGNED, arabic, for_a_reader, issue, portrait, square
 from edition_sample import ROOT, TEMPLATES, telling
+from PIL import Image
 from sqlalchemy.orm import Session
 from test_render_edition import issue_with
 from test_render_issue import HTML, PAGE, TEXT, Tree, odd
-from test_render_pdf import a_folder, links_of, squeezed, tags_of, text_of
+from test_render_pdf import a_folder, boxes_of, links_of, squeezed, tags_of, text_of
 
 from newsletter import config, init, preflight
 from newsletter.errors import ConfigMistake, PictureMistake
 from newsletter.folder import Folder, included
 from newsletter.models import Picture
 from newsletter.preflight.colours import contrast
-from newsletter.render import Edition, pdf, render, render_issue
+from newsletter.render import Edition, pdf, render, render_issue, theme_pictures
 from newsletter.render.rendering import for_nobody
 from newsletter.states import RenditionKind
 from newsletter.theme_settings import STACKS, Theme, Typeface
@@ -160,6 +162,29 @@ def test_right_to_left_lines_begin_on_the_right_and_nothing_tears_letters_apart(
 
 
 @every_design
+def test_right_to_left_code_is_read_from_the_left_and_stress_is_no_slant(design: str) -> None:
+    edition = arabic(design)
+    first = dataclasses.replace(edition.stories[0], body="*تأكيد* `q = z;` كلمة\n\n    q = z;\n")
+    html = mail(dataclasses.replace(edition, stories=(first, *edition.stories[1:])))
+    assert re.search(r'<pre style="[^"]*direction: ?ltr; text-align: ?left', html)
+    assert re.search(r'<code style="[^"]*direction: ?ltr', html)
+    assert re.search(r'<em style="font-style: ?normal; font-weight: ?bold', html)
+    letters = boxes_of(pdf.make(dataclasses.replace(edition, stories=(first,), portrait=None), a_folder()))
+    # A semicolon has no direction of its own: among Arabic it would stand on the left.
+    lefts = {sign: [left for letter, left, _ in letters if letter == sign] for sign in "qz;"}
+    assert [len(found) for found in lefts.values()] == [2, 2, 2]
+    for q, z, semicolon in zip(*lefts.values(), strict=True):
+        assert q < z < semicolon
+
+
+@every_design
+def test_japanese_stress_is_no_slant_and_english_stress_is(design: str) -> None:
+    for language, slanted in (("ja", False), ("zh-TW", False), ("ko", False), ("en", True)):
+        html = mail(telling("*very*", edition=issue(design, language=language)))
+        assert ("<em>very</em>" in html) == slanted
+
+
+@every_design
 def test_in_the_dark_every_colour_of_text_has_another(design: str) -> None:
     html = mail(issue(design))
     dark = "".join(re.findall(r"@media \(prefers-color-scheme: dark\) \{(.*?\})\s*\}", html, re.DOTALL))
@@ -258,6 +283,30 @@ def test_a_logo_goes_into_the_store_and_stands_in_mail_page_and_pdf(
     assert ("/Figure", "Example Society") in tags_of(made[RenditionKind.pdf].content)
     with make(folder, lambda: NOW).test_client().get(f"/pictures/{name}") as answer:
         assert answer.status_code == 200
+
+
+def test_a_portrait_is_square_whatever_it_was_and_keeps_the_upper_part_of_a_high_one(
+    session: Session, make_folder: Callable[..., Folder], tmp_path: Path
+) -> None:
+    folder = make_folder(
+        (
+            "[publications.digest.numbering]",
+            '[publications.digest.theme]\nportrait = "me.png"\n\n[publications.digest.numbering]',
+        )
+    )
+    _, publication = folder.publication()
+    for size, left, top in (((300, 900), 0, 150), ((900, 300), 300, 0), ((200, 200), 0, 0)):
+        drawn = Image.new("RGB", size, "#406080")
+        side = min(size)
+        drawn.paste("#c0a080", (left, top, left + side, top + side))
+        drawn.save(tmp_path / "me.png")
+        made = theme_pictures.portrait(folder, publication)
+        assert made is not None
+        assert made.width == made.height == 192
+        colours = Image.open(io.BytesIO(made.content)).convert("RGB").getcolors(1 << 16)
+        most, colour = max(colours or ())
+        assert most > 0.95 * 192 * 192
+        assert max(abs(one - other) for one, other in zip(colour, (0xC0, 0xA0, 0x80), strict=True)) < 4
 
 
 def test_a_logo_that_is_not_there_or_no_picture_is_a_sentence(session: Session, folder: Folder, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from chromium import faults
 from design_samples import DESIGNS, LEAD, arabic, for_a_reader, issue, square
 from edition_sample import TEMPLATES
+from everything import everything, picture
 from PIL import Image, ImageStat
 from playwright.sync_api import Browser, Page, Route
 
@@ -85,6 +87,32 @@ def test_on_the_smallest_phone_nothing_is_pushed_out_of_sight(
         page = looker.at(html, 320)
         assert page.evaluate("document.scrollingElement.scrollWidth") <= 320
         page.context.close()
+
+
+@pytest.mark.parametrize("width", [320, 375])
+@pytest.mark.parametrize("design", DESIGNS)
+def test_on_a_phone_neither_pictures_that_are_off_nor_a_broad_table_push_the_text_out_of_sight(
+    design: str, width: int, looker: Looker
+) -> None:
+    edition = everything(design)
+    # As broad as tables get before they become lists, and a picture in each story.
+    table = ("|" + "Preliminary|" * 5 + "\n") + "|" + "--|" * 5 + "\n" + "|" + "13,900,000 |" * 5
+    room = edition.publication.theme.column
+    stories = tuple(
+        dataclasses.replace(
+            story,
+            body=f"{story.body}\n\n{table}\n",
+            picture=picture(f"p{story.position}", room, room // 2, "Hills at dawn"),
+        )
+        for story in edition.stories
+    )
+    made = render(dataclasses.replace(edition, stories=stories), TEMPLATES)
+    for html in (for_a_reader(made[RenditionKind.html], edition), made[RenditionKind.page]):
+        assert html.count("<table") > 3
+        for pictures in (True, False):
+            page = looker.at(html, width, pictures=pictures)
+            assert page.evaluate("document.scrollingElement.scrollWidth") <= width
+            page.context.close()
 
 
 @pytest.mark.parametrize("design", DESIGNS)

@@ -143,6 +143,19 @@ def test_on_paper_a_picture_stays_with_its_headline_and_its_text(design: str, mo
     assert squeezed("He met four ministers in two days, and flew on to Seoul.") in told
 
 
+@pytest.mark.parametrize("more", range(1, 9))
+@each_design
+def test_on_paper_who_wrote_a_story_is_never_the_last_line_of_a_page(design: str, more: int) -> None:
+    edition = everything(design)
+    first, second, third = edition.stories
+    first = dataclasses.replace(first, body="One sentence of the first story.\n\n" * 3 * more)
+    long = "The second begins. " + "It goes on for a good while, and then some more. " * 90
+    second = dataclasses.replace(second, body=long, picture=None)
+    pages = pages_of(on_paper(dataclasses.replace(edition, stories=(first, second, third)), a_folder()))
+    told = next(page for page in pages if squeezed("Idris Vance") in page)
+    assert squeezed("The second begins.") in told
+
+
 @each_design
 def test_what_nobody_has_translated_is_read_from_its_own_side(design: str) -> None:
     mail = render(arabic(design), TEMPLATES)[HTML]

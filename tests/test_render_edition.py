@@ -79,6 +79,28 @@ def test_an_edition_has_what_the_issue_has(session: Session, folder: Folder) -> 
     assert made.lead is None
 
 
+@pytest.mark.parametrize(
+    ("real", "leading", "within"),
+    [
+        ((1280, 1024), (640, 512), (560, 448)),
+        ((1280, 1280), (560, 560), (560, 560)),
+        ((600, 300), (560, 280), (560, 280)),
+        ((700, 2400), (245, 840), (245, 840)),
+        ((2, 1280), (1, 640), (1, 640)),
+    ],
+)
+def test_no_picture_is_wider_than_its_cell_or_much_higher_than_that(
+    session: Session, folder: Folder, real: tuple[int, int], leading: tuple[int, int], within: tuple[int, int]
+) -> None:
+    kept = picture(session, "a", *real)
+    issue = issue_with(session, {"picture_sha256": kept.sha256}, {"picture_sha256": kept.sha256})
+    made = edition(folder, *folder.publication(), issue)
+    assert [story.picture and (story.picture.width, story.picture.height) for story in made.stories] == [
+        leading,
+        within,
+    ]
+
+
 def test_the_first_picture_leads_at_full_width_and_the_others_stand_in_the_column(
     session: Session, folder: Folder
 ) -> None:

@@ -21,6 +21,7 @@ from newsletter.models import Correction, Issue, Story
 from newsletter.pictures import Prepared
 from newsletter.render import theme_pictures
 from newsletter.render.links import absolute
+from newsletter.theme_settings import Theme
 from newsletter.tokens import Keys
 
 # What lxml refuses, what frames merge fields, and what Gmail cuts a mail off at; none of it is ever seen.
@@ -265,9 +266,7 @@ def edition(
                 body=seen(texts[story.position][1]),
                 link=absolute(seen(story.link)) or "",
                 author=seen(story.author),
-                picture=_picture(
-                    folder, base_url, story, publication.theme.width if story is lead else publication.theme.column
-                ),
+                picture=_picture(folder, base_url, story, publication.theme, lead=story is lead),
                 corrections=tuple(each for each in told if each.position == story.position),
             )
             for story, name in zip(stories, names, strict=True)
@@ -393,11 +392,18 @@ def _themed(folder: Folder, base_url: str, made: Prepared | None, room: int, alt
     )
 
 
-def _picture(folder: Folder, base_url: str, story: Story, room: int) -> PictureView | None:
+def _picture(folder: Folder, base_url: str, story: Story, theme: Theme, *, lead: bool) -> PictureView | None:
+    """A story's picture, no wider than the text and half as high again; a broad one that leads goes from edge to edge.
+
+    What is wider than its cell pushes Outlook's tables apart; what is higher, readers scroll past for long.
+    """
     kept = story.picture
     if kept is None:
         return None
-    width = min(room, kept.width)
+    if lead and kept.width >= theme.width and kept.width * 4 >= kept.height * 5:
+        width = theme.width
+    else:
+        width = max(1, min(theme.column, kept.width, theme.column * 3 * kept.width // (2 * kept.height)))
     return PictureView(
         url=pictures.url(base_url, kept),
         width=width,
