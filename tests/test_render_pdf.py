@@ -936,8 +936,10 @@ def test_a_design_whose_pdf_lacks_something_of_a_story_is_a_mistake_unless_that_
     tmp_path: Path, part: str, instead: str, told: str
 ) -> None:
     edition, folder = two(), designed(tmp_path, "", WHOLE.replace(part, instead))
-    with pytest.raises(TemplateMistake, match=f"issue.typ: the PDF can't be made: this design's PDF {told}"):
+    with pytest.raises(TemplateMistake, match=f"issue.typ: the PDF can't be made: this design's PDF {told}") as caught:
         on_paper(edition, folder)
+    assert caught.value.remedy is not None
+    assert re.fullmatch(r"Put \S.* in.*, or switch renditions-differ off with the reason\.", caught.value.remedy)
     meant = msgspec.structs.replace(
         edition.publication, preflight={"renditions-differ": "paper is for headlines alone"}
     )

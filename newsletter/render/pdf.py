@@ -80,9 +80,10 @@ _SAME = rb"""
   let links = query(link).map(it => it.dest)
   let shown = query(image).map(it => it.source)
   let credited = query(<credited>).map(it => it.value)
+  let unless = ", or switch renditions-differ off with the reason"
   for it in edition.stories {
     let story = " of story " + str(it.position) + ", \"" + it.headline + "\""
-    let lacks(what, remedy) = "this design's PDF lacks the " + what + story + ": put " + remedy + " in"
+    let lacks(what, remedy) = "this design's PDF lacks the " + what + story + ": put " + remedy + " in" + unless
     let headed = headings.any(words => bare(it.headline) in words)
     assert(headed, message: lacks("headline", "heading(level: 2, story.headline)"))
     assert(it.position in told, message: lacks("text", "body(story)"))
@@ -93,7 +94,7 @@ _SAME = rb"""
   }
   assert(
     told == edition.stories.map(it => it.position),
-    message: "this design's PDF has a story twice, or out of order: put body(story) in once for each",
+    message: "this design's PDF has a story twice, or out of order: put body(story) in once for each" + unless,
   )
 }
 """
@@ -397,8 +398,11 @@ def _mistake(wrong: Wrong, design: Path) -> Mistake:
     ours = (f"{_DESIGN}/", f"{templates.SHARED}/")
     at = next(((file, line, column) for file, line, column in wrong.places if file.startswith(ours)), None)
     if at is None:
-        what = wrong.what.removeprefix("assertion failed: ")
-        return TemplateMistake(f"the PDF can't be made: {what}", where=design / "issue.typ", remedy=wrong.remedy)
+        what, colon, remedy = wrong.what.removeprefix("assertion failed: ").rpartition(": put ")
+        told = f"Put {remedy}." if colon else wrong.remedy
+        return TemplateMistake(
+            f"the PDF can't be made: {what if colon else remedy}", where=design / "issue.typ", remedy=told
+        )
     file, line, column = at
     where = design / file.removeprefix(f"{_DESIGN}/") if file.startswith(f"{_DESIGN}/") else design.parent / file
     return TemplateMistake(wrong.what, where=where, line=line, column=column, remedy=wrong.remedy)
