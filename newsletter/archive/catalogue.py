@@ -171,7 +171,7 @@ class Catalogue:
 
     def neighbours(self, entry: Entry) -> tuple[Entry | None, Entry | None]:
         """The issues before and after one."""
-        at = self.entries.index(entry)
+        at = next(at for at, each in enumerate(self.entries) if each.id == entry.id)
         before = self.entries[at + 1] if at + 1 < len(self.entries) else None
         return before, self.entries[at - 1] if at else None
 
