@@ -14,6 +14,9 @@ import pytest
 from conftest import CONFIG, NOW
 from design_samples import DESIGNS, LEAD, SIGNED, arabic, for_a_reader, issue, portrait, square
 from edition_sample import ROOT, TEMPLATES, telling
+from everything import everything
+from everything import picture as a_picture
+from lxml import html as lxml_html
 from PIL import Image
 from sqlalchemy.orm import Session
 from test_render_edition import issue_with
@@ -109,6 +112,46 @@ def test_what_outlook_reads_is_well_formed_tables_of_fixed_width(design: str, ki
     shown = re.sub(r"<!--.*?-->", "", html, flags=re.DOTALL)
     for table in re.findall(r"<table\b[^>]*>", re.sub(r'<div class="story".*?</div>', "", shown, flags=re.DOTALL)):
         assert 'role="presentation"' in table, table
+
+
+@every_design
+@pytest.mark.parametrize("width", [480, 640, 720])
+def test_in_outlook_no_table_and_no_picture_is_wider_than_the_cell_around_it(design: str, width: int) -> None:
+    theme = msgspec.structs.replace(SIGNED, width=width)
+    edition = everything(design, theme=theme)
+    tall = a_picture("third", theme.column, theme.column, "A wall")
+    stories = (*edition.stories[:2], dataclasses.replace(edition.stories[2], picture=tall))
+    html = mail(dataclasses.replace(edition, stories=stories))
+    html = re.sub(r"<!--\[if mso \| IE\]>(.*?)<!\[endif\]-->", r"\1", html, flags=re.DOTALL)
+    seen = 0
+    for each in lxml_html.fromstring(html).iter("table", "img"):
+        own = re.fullmatch(r"(\d+)(?:px)?", each.get("width", ""))
+        if own is None:
+            continue
+        room, taken = None, 0
+        for around in each.iterancestors("td", "table"):
+            if around.tag == "td":
+                taken += _padding(around.get("style", ""))
+            room = re.fullmatch(r"(\d+)(?:px)?", around.get("width", ""))
+            if room:
+                break
+        if room:
+            seen += 1
+            assert int(own[1]) + taken <= int(room[1]), lxml_html.tostring(each)[:200]
+    assert seen > 10
+
+
+def _padding(style: str) -> int:
+    """What a cell's padding takes of its width."""
+    found = dict(re.findall(r"(padding[a-z-]*): ?([^;]+)", style))
+    sides = [int(float(side.removesuffix("px"))) for side in found.get("padding", "0").split()]
+    right = sides[1 % len(sides)]
+    left = sides[3] if len(sides) == 4 else right
+    own = {side: found.get(f"padding-{side}") for side in ("left", "right")}
+    return sum(
+        int((value or f"{default}px").removesuffix("px"))
+        for value, default in ((own["left"], left), (own["right"], right))
+    )
 
 
 @every_design
