@@ -921,13 +921,13 @@ def two(**second: object) -> Edition:
 
 HEADED = "heading(level: 2, upper(story.headline))"
 LEFT_OUT = [
-    (HEADED, "", "lacks the headline of story 1,"),
-    (HEADED, "heading(level: 2, edition.stories.first().headline)", "lacks the headline of story 2,"),
-    ("body(story)", "", "lacks the text of story 1,"),
-    ("body(story)", "if story.position == 1 { body(story) }", "lacks the text of story 2,"),
+    (HEADED, "", "lacks the headline of story 1."),
+    (HEADED, "heading(level: 2, edition.stories.first().headline)", "lacks the headline of story 2."),
+    ("body(story)", "", "lacks the text of story 1."),
+    ("body(story)", "if story.position == 1 { body(story) }", "lacks the text of story 2."),
     ("body(story)", "body(story); body(story)", "has a story twice, or out of order"),
-    ("link(story.link, story.source)", "", 'lacks the source of story 1, "Toyota'),
-    ("; story.picture.credit", "", "lacks the picture's credit of story 2,"),
+    ("link(story.link, story.source)", "", "lacks the source of story 1."),
+    ("; story.picture.credit", "", "lacks the picture's credit of story 2."),
 ]
 
 

@@ -82,8 +82,9 @@ _SAME = rb"""
   let credited = query(<credited>).map(it => it.value)
   let unless = ", or switch renditions-differ off with the reason"
   for it in edition.stories {
-    let story = " of story " + str(it.position) + ", \"" + it.headline + "\""
-    let lacks(what, remedy) = "this design's PDF lacks the " + what + story + ": put " + remedy + " in" + unless
+    let lacks(what, remedy) = (
+      "this design's PDF lacks the " + what + " of story " + str(it.position) + ": put " + remedy + " in" + unless
+    )
     let headed = headings.any(words => bare(it.headline) in words)
     assert(headed, message: lacks("headline", "heading(level: 2, story.headline)"))
     assert(it.position in told, message: lacks("text", "body(story)"))
