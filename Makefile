@@ -6,22 +6,24 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test chromium bench torture format lock clean
+.PHONY: demo test machine bench torture format lock clean
 
 demo: $(STAMP)
 	$(BIN)/newsletter demo
 
-test: $(STAMP) chromium
+test: $(STAMP) machine
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2
 
-# The browser that walks through the pages. Without one those tests are skipped, and say so.
-chromium:
-	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
-		&& apt-get -qq update && apt-get -qq -y install --no-install-recommends chromium >/dev/null; } || true
+# What tests want of the machine: a browser to walk through the pages, fonts for Japanese and Arabic on paper. Where they
+# can't be installed, those tests are skipped, and say so.
+WANTED := chromium fonts-noto-core fonts-noto-cjk
+machine:
+	@dpkg-query -W $(WANTED) >/dev/null 2>&1 || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+		&& apt-get -qq update && apt-get -qq -y install --no-install-recommends $(WANTED) >/dev/null; } || true
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/all.py
