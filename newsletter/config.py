@@ -26,7 +26,7 @@ from newsletter.toml_file import line_of, parse, source
 
 T = TypeVar("T")
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=40)]
-Words = Annotated[str, Meta(min_length=1)]
+Words = Annotated[str, Meta(pattern=r"\S")]
 Count = Annotated[int, Meta(ge=1)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import tomllib
 from pathlib import Path
@@ -81,7 +82,7 @@ def _in_words(shape: type[Any], key: str, what: str) -> tuple[str, str]:
         return key, f"{_KINDS.get(found[1], found[1])} is wanted here, not {_KINDS.get(found[2], found[2])}"
     if found := re.fullmatch(r"Expected `int` ([<>])= (-?\d+)", what):
         return key, f"it must be {'at least' if found[1] == '>' else 'at most'} {found[2]}"
-    if re.fullmatch(r"Expected `\w+` of length >= 1", what):
+    if re.fullmatch(r"Expected `\w+` of length >= 1|Expected `str` matching regex '\\\\S'", what):
         return key, "it can't be empty"
     if "regex '^[a-z" in what:
         return key, "a name is wanted here, of small letters and digits, such as city2"
@@ -107,16 +108,23 @@ def _choices(shape: inspect.Type, key: str) -> list[str]:
 
 
 def _named(raw: dict[str, Any], shape: type[Any], said: str, key: str) -> str:
-    """`key` with the name in the place of the "[...]" that msgspec writes for any entry of a table."""
+    """`key` with names in the place of the "[...]" that msgspec writes for any entry of a table."""
     table, dots, rest = key.partition("[...]")
     if not dots:
         return key
-    for name, entry in raw[table].items():
+    whole = copy.deepcopy(raw)
+    place = whole
+    for part in table.split("."):
+        place = place[part]
+    entries = dict(place)
+    for name, entry in entries.items():
+        place.clear()
+        place[name] = entry
         try:
-            msgspec.convert({**raw, table: {name: entry}}, shape, strict=True)
+            msgspec.convert(whole, shape, strict=True)
         except msgspec.ValidationError as error:
             if str(error) == said:
-                return f"{table}.{name}{rest}"
+                return _named(whole, shape, said, f"{table}.{name}{rest}")
     return table
 
 

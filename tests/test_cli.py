@@ -224,6 +224,12 @@ def test_a_config_that_is_no_text_is_a_sentence(desk: Desk, raw: bytes) -> None:
         ("min_stories = 3", "min_stories = 9", "min_stories: it is more than max_stories (8)"),
         ('lists = ["alliance-digest"]', "lists = []", "publications.digest.lists: it can't be empty"),
         ('lists = ["alliance-digest"]', 'lists = "alliance-digest"', "a list such as"),
+        ('title = "US-Japan Alliance Digest"', 'title = " "', "publications.digest.title: it can't be empty"),
+        (
+            "[publications.digest.numbering]",
+            '[publications.digest.preflight]\nno-source = " "\n[publications.digest.numbering]',
+            "publications.digest.preflight.no-source: it can't be empty",
+        ),
         (
             'kind = "maildir"',
             'kind = "pigeon"',

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import hashlib
+import io
 import json
 import re
 import shutil
@@ -14,6 +15,7 @@ from html import unescape
 from pathlib import Path
 
 import msgspec
+import pikepdf
 import pypdfium2
 import pytest
 from click.testing import CliRunner
@@ -33,7 +35,7 @@ from newsletter.errors import DraftMistake, FontMistake, IssueMistake, Mistake, 
 from newsletter.folder import Folder
 from newsletter.models import Correction, Delivery, Issue, Rendition
 from newsletter.render import Edition, aside, pdf, render, render_issue
-from newsletter.render.edition import CorrectionView, NoteView
+from newsletter.render.edition import CorrectionView, NoteView, with_headlines
 from newsletter.states import DeliveryState, IssueState, RenditionKind
 
 HTML, TEXT, PAGE, PDF, ENTRY = (RenditionKind(word) for word in ("html", "text", "page", "pdf", "entry"))
@@ -111,6 +113,35 @@ def test_what_was_mailed_stays_and_page_pdf_and_entry_get_a_second_revision(sess
     assert len(places) == 2
     assert places[0] < page.index("<article") < places[1] < page.index("<article", page.index("<article") + 1)
     assert "Corrected" not in before[PAGE, 1].decode()
+
+
+def test_what_a_page_and_a_pdf_say_of_themselves_has_the_headline_as_it_was_corrected(
+    session: Session, folder: Folder
+) -> None:
+    issue = gone(session, folder)
+    issue.preheader = "Toyota spends $8 million · Blinken in Tokyo"
+    correct(session, folder, issue, Wish(WORDS, 1, "Toyota spends $8 billion"), LATER)
+    made = kept(session, issue)
+    description = 'content="Toyota spends $8 billion · Blinken in Tokyo"'
+    assert made[PAGE, 2].decode().replace("\u00a0", " ").count(description) == 2
+    with pikepdf.open(io.BytesIO(made[PDF, 2])) as paper:
+        assert str(paper.docinfo["/Subject"]).replace("\u00a0", " ") == "Toyota spends $8 billion · Blinken in Tokyo"
+
+
+@pytest.mark.parametrize(
+    ("text", "changed", "said"),
+    [
+        ("2.21: Tokyo · Tokyo Bay", {"Tokyo": "Osaka", "Tokyo Bay": "Tokyo Bay"}, "2.21: Osaka · Tokyo Bay"),
+        ("2.21: Tokyo Bay · Tokyo", {"Tokyo": "Osaka", "Tokyo Bay": "Kobe"}, "2.21: Kobe · Osaka"),
+        ("One · Two", {"One": "Two", "Two": "One"}, "Two · One"),
+        ("A $8 (net) sum", {"A $8 (net) sum": "A $9 sum"}, "A $9 sum"),
+        ("Tokyo", {"Tokyo": "Tokyo"}, "Tokyo"),
+    ],
+)
+def test_each_headline_in_a_text_becomes_what_it_was_corrected_to(
+    text: str, changed: dict[str, str], said: str
+) -> None:
+    assert with_headlines(text, changed) == said
 
 
 def test_the_sums_that_are_kept_are_those_of_the_bytes(session: Session, folder: Folder) -> None:

@@ -850,6 +850,15 @@ def test_nothing_runs_off_the_page() -> None:
         assert max(right for _, _, right in boxes) < 612 - 56
 
 
+def test_a_rule_between_two_paragraphs_has_air_on_both_sides() -> None:
+    def apart(body: str) -> float:
+        page = pypdfium2.PdfDocument(on_paper(telling(body)))[0].get_textpage()
+        text = page.get_text_range()
+        return float(page.get_charbox(text.index("Above"))[1] - page.get_charbox(text.index("Below"))[3])
+
+    assert apart("Above.\n\n---\n\nBelow.") > apart("Above.\n\nBelow.") + 10
+
+
 def test_a_headline_of_300_characters_is_set_whole() -> None:
     headline = "A headline that goes on " * 12 + "and then ends"
     assert squeezed(headline) in text_of(on_paper(telling("x", headline=headline)))

@@ -18,7 +18,7 @@ from newsletter.errors import Mistake
 from newsletter.folder import Folder
 from newsletter.models import Correction, Issue, Rendition
 from newsletter.render import edition
-from newsletter.render.edition import Edition, corrected, page_url, seen
+from newsletter.render.edition import Edition, corrected, page_url, seen, with_headlines
 from newsletter.render.page import plain
 from newsletter.render.typography import typeset
 from newsletter.states import IssueState, RenditionKind
@@ -317,9 +317,7 @@ class _Reading:
         return {story.headline: corrected(story, row.corrections)[0] for story in row.stories}
 
     def _said(self, text: str, changed: Mapping[str, str]) -> str:
-        for was, now in changed.items():
-            text = text.replace(was, now)
-        text = seen(text)
+        text = seen(with_headlines(text, changed))
         try:
             if "[[" in text:
                 text = plain(fields.frame(text, self._names), self._names)

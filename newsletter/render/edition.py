@@ -244,6 +244,7 @@ def edition(
     names = anchors([(story.position, story.headline) for story in stories])
     made = [each for each in issue.corrections if revision is None or each.revision <= revision]
     texts = {story.position: corrected(story, made) for story in stories}
+    headlines = {story.headline: texts[story.position][0] for story in stories}
     places = dict(zip(texts, names, strict=True))
     told = tuple(_told(each, texts, places, publication.language) for each in made)
     return Edition(
@@ -254,8 +255,8 @@ def edition(
         number=issue.number,
         through=issue.through,
         date=issue.date,
-        subject=seen(issue.subject),
-        preheader=seen(issue.preheader),
+        subject=seen(with_headlines(issue.subject, headlines)),
+        preheader=seen(with_headlines(issue.preheader, headlines)),
         stories=tuple(
             StoryView(
                 position=story.position,
@@ -301,6 +302,17 @@ def corrected(story: Story, corrections: Iterable[Correction]) -> tuple[str, str
             headline = headline if each.headline is None else each.headline
             body = body if each.body is None else each.body
     return headline, body
+
+
+def with_headlines(text: str, changed: Mapping[str, str]) -> str:
+    """A text such as the subject, with the headlines in it as they were corrected; `changed` has all of an issue's.
+
+    The longest goes first, so that one that is part of another is left where it is part of it.
+    """
+    if all(was == now for was, now in changed.items()):
+        return text
+    longest = sorted(filter(None, changed), key=len, reverse=True)
+    return re.sub("|".join(map(re.escape, longest)), lambda found: changed[found[0]], text)
 
 
 def _told(

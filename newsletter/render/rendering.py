@@ -136,6 +136,10 @@ class _Readied:
         return re.sub(rf"<a href=\"{self._mark.pattern}[^\"]*\"[^>]*>(.*?)</a>", r"\1", html, flags=re.DOTALL)
 
 
+_LIKELY = {"address": "first.last@example.org", "joined": "November 20, 2023"}
+"""As long as these fields mostly are, for where lines of text are broken; of the others nobody can tell."""
+
+
 class _Rendering(_Readied):
     """One edition on its way to its renditions, in a design."""
 
@@ -253,7 +257,8 @@ class _Rendering(_Readied):
         """How many columns a text takes once its fields are filled in, as nearly as can be told."""
         if self._mark.search(words):
             values = re.sub("\x02(?:if|else|end)\\b[^\x03]*\x03", "", self._marks.frame(words))
-            words = plain(values, self._names) or "a name"
+            known = fields.fill(fields.nodes(values, self._names), lambda name: _LIKELY.get(name, ""))
+            words = known or "a name"
         return text.columns(words)
 
     def _whole(self, framed: str, where: Path) -> str:
