@@ -27,7 +27,19 @@ def help_as_a_process() -> None:
     print(f"\nnewsletter --help, as a process: {statistics.median(took):.3f} s (median of 11)")
 
 
+def yardstick() -> None:
+    """How fast Python is here and now: machines differ, and so do minutes on one that others work on, too."""
+    took = []
+    for _ in range(5):
+        began, total = time.perf_counter(), 0
+        for each in range(5_000_000):
+            total += each
+        took.append(time.perf_counter() - began)
+    print(f"five million additions in Python: {statistics.median(took):.2f} s (median of 5)")
+
+
 if __name__ == "__main__":
+    yardstick()
     help_as_a_process()
     run("compose.py")
     run("render_issue.py")

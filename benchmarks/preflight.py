@@ -16,8 +16,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select, text
+
+if TYPE_CHECKING:
+    from newsletter.folder import Folder
 
 ROOT = Path(__file__).parent.parent
 NOW = dt.datetime(2023, 11, 13, 22, tzinfo=dt.UTC)
@@ -33,8 +37,8 @@ SELECT id, (SELECT min(id) FROM lists), 'active', created, created, '' FROM subs
 """
 
 
-def made(path: Path, readers: int) -> tuple[object, int]:
-    """The folder, and the issue's number in its database."""
+def made(path: Path, readers: int, *, rendered: bool = True) -> tuple[Folder, int]:
+    """The folder with the sample issue assembled, and the issue's number in its database."""
     from newsletter import drafts, init, issues, pictures, story_file
     from newsletter.render import render_issue
 
@@ -53,7 +57,8 @@ def made(path: Path, readers: int) -> tuple[object, int]:
         session.execute(text(ON_THE_LIST))
         issue = issues.open_next(session, slug, publication, NOW)
         issues.assemble(session, slug, publication, issue, NOW)
-        render_issue(session, folder, slug, publication, issue, NOW)
+        if rendered:
+            render_issue(session, folder, slug, publication, issue, NOW)
         return folder, issue.id
 
 

@@ -7,6 +7,7 @@ number decides whether these are its renditions. Where the issue has changed mea
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from newsletter.errors import Mistake
 from newsletter.folder import Folder
+from newsletter.render import inline
 from newsletter.render.edition import Edition
 from newsletter.render.rendering import render
 from newsletter.states import RenditionKind
@@ -59,6 +61,8 @@ def others(session: Session, edition: Edition, folder: Folder) -> Mapping[Rendit
 def _paper(edition: Edition, folder: Folder) -> bytes:
     from newsletter.render import pdf
 
+    # typst works in a process of its own; what the mail is made with is loaded meanwhile.
+    threading.Thread(target=inline.load).start()
     return pdf.make(edition, folder)
 
 
