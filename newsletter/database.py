@@ -7,13 +7,19 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from newsletter.errors import DatabaseMistake
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
+    from sqlalchemy.orm import Session
+
+    from newsletter.models import Base
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -50,6 +56,17 @@ def open_database(url: str, beside: Path) -> Engine:
         f'"{re.sub(r"://.*@", "://…@", url)}" is not a database that can be used',
         remedy="Write sqlite:///newsletter.db or postgresql://user@host/name.",
     )
+
+
+def insert(session: Session, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT that may say what is to become of a row that is there already, as this session's database says it."""
+    if session.get_bind().dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table)
+    from sqlalchemy.dialects import sqlite
+
+    return sqlite.insert(table)
 
 
 def _sqlite_connect(connection: Any, _record: object) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from newsletter.database import insert
 from newsletter.models import Notice
 from newsletter.states import NoticeState
 
@@ -17,9 +17,8 @@ def queue(session: Session, slug: str, about: str, subject: str, body: str, now:
     The same is what has the same `about` (at most 200 characters), whichever process queued it: the database
     decides, so two that look at once queue one.
     """
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
     made = session.execute(
-        insert(Notice)
+        insert(session, Notice)
         .values(
             publication=slug,
             about=about[:200],

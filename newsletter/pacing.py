@@ -13,9 +13,9 @@ import re
 from dataclasses import dataclass
 
 from sqlalchemy import delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from newsletter.database import insert
 from newsletter.models import Pace
 
 SLOWEST = 0.1
@@ -53,10 +53,9 @@ def slow_down(session: Session, domain: str, seen: float, why: str, now: dt.date
     """After a refusal: half the rate; where nothing is known yet, half of the `seen` messages a second it got."""
     row = _row(session, domain)
     if row is None:
-        insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
         rate = max(SLOWEST, seen / 2)
         session.execute(
-            insert(Pace)
+            insert(session, Pace)
             .values(domain=domain, rate=rate, before=max(SLOWEST, seen), why=why, since=now, changed=now)
             .on_conflict_do_nothing()
         )

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageCms, ImageOps, ImageStat, UnidentifiedImageError
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from newsletter.database import insert
 from newsletter.errors import PictureMistake
 from newsletter.models import Picture
 
@@ -125,9 +125,8 @@ def keep(session: Session, pictures: Path, prepared: Prepared, now: dt.datetime)
     """
     sha256 = prepared.sha256
     _write(pictures / _place(sha256, prepared.extension), prepared.content)
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
     session.execute(
-        insert(Picture)
+        insert(session, Picture)
         .values(
             sha256=sha256,
             extension=prepared.extension,

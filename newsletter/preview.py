@@ -6,7 +6,6 @@ for the preview and then undone, so that what is seen is the issue as it would g
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import re
 import shutil
@@ -21,14 +20,14 @@ from newsletter import compose, issues, pictures, preflight, subscribers
 from newsletter.compose import Message, Reader
 from newsletter.config import Publication
 from newsletter.contact_sheet import NAMES, Copy, contact_sheet
-from newsletter.errors import IssueMistake, Mistake
+from newsletter.errors import Mistake
 from newsletter.folder import Folder
-from newsletter.issues import Happened
-from newsletter.models import Picture, Subscription
+from newsletter.models import Issue, Picture, Subscription
 from newsletter.preflight import Finding
-from newsletter.render import aside, render_issue
+from newsletter.rehearsing import rehearsed
+from newsletter.render import render_issue
 from newsletter.render.links import absolute
-from newsletter.states import IssueState, RenditionKind
+from newsletter.states import RenditionKind
 
 NOBODY = Reader(0, "reader@example.org", "", {}, None)
 """A reader of whom nothing is known: every field shows what it falls back to."""
@@ -63,17 +62,8 @@ def preview(folder: Folder, slug: str, which: str, now: dt.datetime, *, reader: 
     A PDF that can't be made keeps nobody from seeing the rest.
     """
     _, publication = folder.publication(slug)
-    kept: Preview | None = None
 
-    def step(session: Session) -> None:
-        nonlocal kept
-        if which == "next":
-            issues.open_next(session, slug, publication, now)
-        issue = issues.find(session, slug, which)
-        if issue.state is IssueState.open or issue.held_in is IssueState.open:
-            event = issues.assemble(session, slug, publication, issue, now)
-            if event.what is not Happened.assembled:
-                raise IssueMistake(event.sentence)
+    def look(session: Session, issue: Issue) -> Preview:
         no_pdf = None
         try:
             made = render_issue(session, folder, slug, publication, issue, now)
@@ -82,7 +72,7 @@ def preview(folder: Folder, slug: str, which: str, now: dt.datetime, *, reader: 
             no_pdf = mistake
         composer = compose.for_issue(session, folder, issue, now)
         who = _reader(session, reader) if reader else NOBODY
-        kept = Preview(
+        return Preview(
             issues.name(issue),
             composer.subject(who),
             composer.html(who),
@@ -95,16 +85,8 @@ def preview(folder: Folder, slug: str, which: str, now: dt.datetime, *, reader: 
             no_pdf,
             preflight.look(session, folder, issue, now),
         )
-        raise _Enough  # the way out that undoes the transaction
 
-    with contextlib.suppress(_Enough):
-        aside(folder, step)
-    assert kept is not None
-    return kept
-
-
-class _Enough(Exception):  # noqa: N818 - it is no error
-    """Undoes the preview's transaction."""
+    return rehearsed(folder, slug, which, now, look)
 
 
 def _reader(session: Session, address: str) -> Reader:

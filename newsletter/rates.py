@@ -13,9 +13,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from newsletter.database import insert
 from newsletter.models import Allowance
 
 
@@ -71,7 +71,6 @@ def take(session: Session, rates: Sequence[Rate], wanted: int, now: dt.datetime)
 def _row(session: Session, name: str, now: dt.datetime) -> Allowance:
     found = session.get(Allowance, name, with_for_update=True, populate_existing=True)
     if found is None:
-        insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-        session.execute(insert(Allowance).values(name=name, used_until=now).on_conflict_do_nothing())
+        session.execute(insert(session, Allowance).values(name=name, used_until=now).on_conflict_do_nothing())
         found = session.get_one(Allowance, name, with_for_update=True, populate_existing=True)
     return found

@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime as dt
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from newsletter.database import insert
 from newsletter.models import RelayHealth
 
 FIRST, LONGEST = dt.timedelta(seconds=5), dt.timedelta(minutes=10)
@@ -18,9 +18,8 @@ def blame(session: Session, relay: str, why: str, now: dt.datetime) -> dt.dateti
 
     Several senders may find out at once: it is written in one statement, and the row is theirs one after the other.
     """
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
     failures = session.scalar(
-        insert(RelayHealth)
+        insert(session, RelayHealth)
         .values(relay=relay, why=why, since=now, failures=1, next_look=now)
         .on_conflict_do_update(index_elements=["relay"], set_={"failures": RelayHealth.failures + 1, "why": why})
         .returning(RelayHealth.failures)

@@ -6,12 +6,12 @@ import datetime as dt
 from collections.abc import Iterator
 
 from sqlalchemy import func, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from newsletter import cadence, drafts, notices
 from newsletter.cadence import Slot
 from newsletter.config import Approval, Publication
+from newsletter.database import insert
 from newsletter.errors import IssueMistake
 from newsletter.issues.assembling import assemble, expected
 from newsletter.issues.states import UNNUMBERED, Event, Happened, back, enter, lock, lock_calendar, name
@@ -95,9 +95,8 @@ def _open_next(session: Session, slug: str, publication: Publication, now: dt.da
         _set_clocks(issue, slot, now)
         session.flush()
         return issue, [Event(Happened.moved, issue.id, f"The calendar was changed: {before} is {name(issue)} now.")]
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
     made = session.scalar(
-        insert(Issue)
+        insert(session, Issue)
         .values(
             publication=slug,
             slot=slot.date,

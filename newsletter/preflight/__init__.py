@@ -14,7 +14,6 @@ A rule's name, level and reason stand in newsletter.preflight_rules. Nothing is 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime as dt
 from collections.abc import Iterable, Mapping
@@ -24,7 +23,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from newsletter import issues
-from newsletter.errors import IssueMistake, Mistake, PreflightMistake
+from newsletter.errors import Mistake, PreflightMistake
 from newsletter.folder import Folder
 from newsletter.models import Issue, Rendition
 from newsletter.preflight import (  # noqa: F401 - each registers its rules
@@ -44,7 +43,8 @@ from newsletter.preflight.facts import Facts, Trouble
 from newsletter.preflight.finding import LOOKS, Finding, findings
 from newsletter.preflight.gathering import gather, troubles
 from newsletter.preflight_rules import RULES, Level
-from newsletter.states import IssueState, RenditionKind
+from newsletter.rehearsing import rehearsed
+from newsletter.states import RenditionKind
 
 __all__ = [
     "LOOKS",
@@ -126,34 +126,10 @@ def of(folder: Folder, slug: str, which: str, now: dt.datetime) -> Looked:
 
     IssueMistake for one that isn't there, or can't be assembled.
     """
-    _, publication = folder.publication(slug)
     with folder.reading() as session:
         if which != "next" and is_rendered(session, issue := issues.find(session, slug, which)):
             return _looked(session, folder, issue, now)
-    from newsletter.render import aside
-
-    made: Looked | None = None
-
-    def step(session: Session) -> None:
-        nonlocal made
-        if which == "next":
-            issues.open_next(session, slug, publication, now)
-        issue = issues.find(session, slug, which)
-        if issue.state is IssueState.open or issue.held_in is IssueState.open:
-            event = issues.assemble(session, slug, publication, issue, now)
-            if event.what is not issues.Happened.assembled:
-                raise IssueMistake(event.sentence)
-        made = _looked(session, folder, issue, now)
-        raise _Enough  # the way out that undoes the transaction
-
-    with contextlib.suppress(_Enough):
-        aside(folder, step)
-    assert made is not None
-    return made
-
-
-class _Enough(Exception):  # noqa: N818 - it is no error
-    """Undoes what was only to be looked at."""
+    return rehearsed(folder, slug, which, now, lambda session, issue: _looked(session, folder, issue, now))
 
 
 def is_rendered(session: Session, issue: Issue) -> bool:

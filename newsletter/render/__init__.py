@@ -19,10 +19,10 @@ import hashlib
 from collections.abc import Mapping
 
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from newsletter.config import Publication
+from newsletter.database import insert
 from newsletter.folder import Folder
 from newsletter.models import Issue, Rendition
 from newsletter.render import theme_pictures
@@ -106,11 +106,10 @@ def render_revision(
 
 
 def _keep(session: Session, issue: Issue, revision: int, made: Mapping[RenditionKind, bytes], now: dt.datetime) -> None:
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
     for kind, content in made.items():
         # Two processes may render at once: they make the same bytes, and the first to commit keeps them.
         session.execute(
-            insert(Rendition)
+            insert(session, Rendition)
             .values(
                 issue_id=issue.id,
                 kind=kind,
