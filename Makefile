@@ -16,7 +16,10 @@ test: $(STAMP) machine
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2
+	$(IN_MEMORY) $(BIN)/pytest -n 2
+
+# What tests write needn't outlive the machine: it is in memory, where there is room for it.
+IN_MEMORY = $(shell test "$$(df --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 8000000 2>/dev/null && echo TMPDIR=/dev/shm)
 
 # What tests want of the machine: a browser to walk through the pages, fonts for Japanese and Arabic on paper. Where they
 # can't be installed, those tests are skipped, and say so.
