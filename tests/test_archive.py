@@ -604,6 +604,16 @@ def test_the_quick_way_for_ascii_is_the_other_way() -> None:
     assert words.words(text) == words.words(text + " 年")[:-1]
 
 
+@given(text=st.text(alphabet="aZ’ßé\u0301\u0651ﬁ年 ", max_size=12))
+@example(text="ß\u0301x")
+def test_what_is_found_in_a_folded_text_is_marked_where_it_stands(text: str) -> None:
+    small, places = search._with_places(text)
+    assert small == "".join(words.folded(letter) for letter in text)
+    assert len(places) == len(small) + 1
+    assert places[-1] == len(text)
+    assert all(small[at] in words.folded(text[places[at]]) for at in range(len(small)))
+
+
 def test_entries_are_values(lite_archive: Folder) -> None:
     with lite_archive.reading() as session:
         entry = catalogues.catalogue(session, lite_archive, "digest").entries[0]

@@ -12,7 +12,7 @@ import html
 import re
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -176,15 +176,17 @@ def _letter(letter: str) -> str:
     return folded(letter)
 
 
-def _with_places(text: str) -> tuple[str, list[int]]:
+def _with_places(text: str) -> tuple[str, Sequence[int]]:
     """A text folded, and for each of its letters, and its end, where that is in the text."""
-    made: list[str] = []
+    made = list(map(_letter, text))
+    small = "".join(made)
+    if len(small) == len(text) and all(made):
+        # As many letters, and none of them gone: each stands where it stood.
+        return small, range(len(text) + 1)
     places: list[int] = []
-    for at, letter in enumerate(text):
-        small = _letter(letter)
-        made.append(small)
-        places += [at] * len(small)
-    return "".join(made), [*places, len(text)]
+    for at, letter in enumerate(made):
+        places += [at] * len(letter)
+    return small, [*places, len(text)]
 
 
 def _cut(text: str, at: int) -> int:
