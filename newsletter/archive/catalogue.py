@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import html
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -266,6 +267,8 @@ def texts(session: Session, folder: Folder, issues: Sequence[int]) -> Iterator[t
         yield number, {story.anchor: story.body for story in _edition(session, folder, number).stories}
 
 
+# The same few issues are found again and again.
+@functools.lru_cache(maxsize=1024)
 def _text(content: str) -> str:
     """What HTML says, in one line."""
     return re.sub(r"\s+", " ", html.unescape(_UNTOLD.sub(" ", _WITHIN_WORDS.sub("", content)))).strip()
