@@ -274,6 +274,7 @@ def _where_to_look(folder: Folder, slug: str, issue: Issue, path: Path, out: Con
         (path / "preview" / "index.html", "the issue as a mail program shows it"),
         (path / "preview" / "text.txt", "its text part"),
         (path / "preview" / "page.html", "its web page"),
+        (path / "preview" / "issue.pdf", "the issue on paper"),
         (path / "preview" / "message.eml", "a whole message"),
         (path / "maildir" / "new", "every message, as it arrived"),
     ):
