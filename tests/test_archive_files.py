@@ -350,9 +350,9 @@ def test_a_browser_finds_in_files_what_the_server_finds(public: tuple[Folder, st
             assert there == wanted, query
         page.goto("/digest")
         page.click("text=Read the issue")
-        assert page.url == f"{base}/digest/2/3"
+        page.wait_for_url(f"{base}/digest/2/3")
         page.click("a[rel=prev]")
-        assert page.url == f"{base}/digest/2/2"
+        page.wait_for_url(f"{base}/digest/2/2")
 
 
 @pytest.mark.parametrize("size", [PHONE, DESK], ids=["375", "1280"])
