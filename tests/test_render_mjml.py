@@ -118,6 +118,11 @@ MISTAKES = {
         "it is one of left, right, center, justify",
         None,
     ),
+    "a line whose width Outlook wouldn't be told": (
+        '<mj-divider padding="0 40px" />',
+        "Outlook's line would be wider than its column",
+        "padding-left and padding-right",
+    ),
     "text outside a text": ("loose words", "there is text in <mj-column>", "Text stands in <mj-text>."),
     "a picture without alt": ('<mj-image src="p.png" width="1px" height="1px" />', "<mj-image> has no alt", None),
     "a picture without a height": (
@@ -215,6 +220,22 @@ def test_the_compiler_still_passes_over_what_the_check_refuses() -> None:
     leaking = outlook.format("<table><tr><td>") + column("<mj-text>hi</mj-text>") + outlook.format("</td></tr></table>")
     assert "<mj-section" in mjml2html(mail(leaking), fonts={})
     assert "doesn't close it" in wrongs(mail(leaking))[0].what
+
+
+def test_the_compiler_takes_a_lines_padding_from_outlooks_width_only_where_it_is_told_side_by_side() -> None:
+    def outlooks(padding: str) -> str:
+        found = re.search(
+            r"\[if mso \| IE\]><table[^>]* width=\"(\d+)px\"[^>]*><tr><td style=\"height:0", compiled(line(padding))
+        )
+        assert found
+        return found[1]
+
+    def line(padding: str) -> str:
+        return mail(column(f"<mj-divider {padding} />"))
+
+    assert outlooks('padding-left="40px" padding-right="40px"') == "560"
+    assert outlooks('padding="40px"') == "560"
+    assert outlooks('padding="0 40px"') == "640"
 
 
 def test_mjml_left_over_in_the_html_is_a_mistake_even_where_the_check_missed_why() -> None:

@@ -210,6 +210,12 @@ class _Reader:
                     self._wrong(f"<mjml> has no {key}", "Screen readers need both lang and dir.")
         if name == "mj-style" and "inline" in given:
             self._wrong("<mj-style inline> isn't inlined", "Write its rules into inline.css.", within="inline")
+        if name == "mj-divider" and len(given.get("padding", "").split()) > 1:
+            self._wrong(
+                "Outlook's line would be wider than its column",
+                "Write padding-left and padding-right: the compiler takes only those from its width.",
+                within="padding",
+            )
         if name in _PICTURES and not anything:
             self._picture(name, given)
         if len(given.get("css-class", "").split()) > 1 and name in _ONE_CLASS:
