@@ -7,6 +7,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -102,6 +103,19 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "empty.db"
 
 
+@contextmanager
+def copied(postgres: str, template: str) -> Iterator[str]:
+    """The URL of a database of its own on that PostgreSQL, a copy of one of its databases, while the context is open."""
+    name = f"t{uuid4().hex}"
+    admin = create_engine(postgres, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield admin.url.set(database=name).render_as_string(hide_password=False)
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    admin.dispose()
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """An empty, migrated database of each kind in turn: whatever touches the database is tested on both."""
@@ -109,15 +123,15 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         shutil.copy(request.getfixturevalue("migrated"), tmp_path / "newsletter.db")
         yield "sqlite:///newsletter.db"
         return
-    url = request.getfixturevalue("postgres")
-    name = f"t{uuid4().hex}"
-    admin = create_engine(url, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE migrated")
-    yield admin.url.set(database=name).render_as_string(hide_password=False)
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-    admin.dispose()
+    with copied(request.getfixturevalue("postgres"), "migrated") as url:
+        yield url
+
+
+def folder_on(database_url: str, place: Path) -> Folder:
+    """A publication's folder on that database, with nothing in it but its config."""
+    text = CONFIG.replace("sqlite:///newsletter.db", database_url)
+    (place / "config.toml").write_text(text, encoding="utf-8")
+    return Folder(place, config.decode(text, place / "config.toml"), database.open_database(database_url, place))
 
 
 @pytest.fixture
@@ -200,10 +214,9 @@ def chromium() -> Iterator[Browser]:
 def lite_folder(tmp_path: Path, migrated: Path) -> Iterator[Folder]:
     """A folder on SQLite, for what isn't about the database."""
     shutil.copy(migrated, tmp_path / "newsletter.db")
-    (tmp_path / "config.toml").write_text(CONFIG, encoding="utf-8")
-    engine = database.open_database("sqlite:///newsletter.db", tmp_path)
-    yield Folder(tmp_path, config.decode(CONFIG, tmp_path / "config.toml"), engine)
-    engine.dispose()
+    folder = folder_on("sqlite:///newsletter.db", tmp_path)
+    yield folder
+    folder.engine.dispose()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import json
 import re
 import shutil
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import feedparser
@@ -16,11 +16,12 @@ import html5lib
 import msgspec
 import pytest
 from an_archive import FIRST, filled
-from conftest import NOW
+from conftest import NOW, copied, folder_on
 from flask.testing import FlaskClient
 from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import delete, select
+from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from newsletter import corrections
@@ -41,25 +42,53 @@ BASE = "https://digest.example.org"
 LATER = NOW + dt.timedelta(days=900)
 
 
-@pytest.fixture
-def archive(make_folder: Callable[..., Folder]) -> Folder:
-    """Thirty issues in two volumes, on each database."""
-    return _filled(make_folder(), 30)
+@pytest.fixture(scope="session")
+def thirty(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file with thirty issues in two volumes, to copy."""
+    place = tmp_path_factory.mktemp("thirty")
+    shutil.copy(migrated, place / "newsletter.db")
+    _fill("sqlite:///newsletter.db", place)
+    return place / "newsletter.db"
 
 
-@pytest.fixture
-def lite_archive(lite_folder: Folder) -> Folder:
-    """The same, where the database doesn't matter."""
-    return _filled(lite_folder, 30)
+@pytest.fixture(scope="session")
+def thirty_on_postgres(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The name of a database with the same."""
+    with copied(postgres, "migrated") as url:
+        _fill(url, tmp_path_factory.mktemp("thirty"))
+        yield str(make_url(url).database)
 
 
-def _filled(folder: Folder, count: int) -> Folder:
-    if not (folder.path / "templates").exists():
-        shutil.copytree(TEMPLATES, folder.path / "templates")
+def _fill(database_url: str, place: Path) -> None:
+    folder = folder_on(database_url, place)
+    shutil.copytree(TEMPLATES, folder.templates)
     with folder.session() as session:
-        for _ in filled(session, folder, count, stories=3):
-            pass
-    return folder
+        assert len(list(filled(session, folder, 30, stories=3))) == 30
+    folder.engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def archive(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Folder]:
+    """Thirty issues in two volumes, on each database."""
+    if request.param == "sqlite":
+        yield request.getfixturevalue("lite_archive")
+        return
+    with copied(request.getfixturevalue("postgres"), request.getfixturevalue("thirty_on_postgres")) as url:
+        yield from _opened(url, tmp_path)
+
+
+@pytest.fixture
+def lite_archive(thirty: Path, tmp_path: Path) -> Iterator[Folder]:
+    """The same, where the database doesn't matter."""
+    shutil.copy(thirty, tmp_path / "newsletter.db")
+    yield from _opened("sqlite:///newsletter.db", tmp_path)
+
+
+def _opened(database_url: str, place: Path) -> Iterator[Folder]:
+    folder = folder_on(database_url, place)
+    shutil.copytree(TEMPLATES, folder.templates)
+    yield folder
+    folder.engine.dispose()
 
 
 def client(folder: Folder) -> FlaskClient:

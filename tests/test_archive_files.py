@@ -19,7 +19,7 @@ import pytest
 from an_archive import filled
 from chromium import DESK, PHONE, faults, window
 from click.testing import CliRunner
-from conftest import NOW
+from conftest import NOW, folder_on
 from playwright.sync_api import Browser
 from sqlalchemy import select
 
@@ -39,21 +39,43 @@ STORIES = Path(__file__).parent.parent / "sample" / "stories"
 LATER = NOW + dt.timedelta(days=900)
 
 
-@pytest.fixture
-def archive(lite_folder: Folder) -> Folder:
-    return _filled(lite_folder, None)
+@pytest.fixture(scope="session")
+def issues(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with 27 issues in two volumes, to copy."""
+    return _filled(migrated, tmp_path_factory.mktemp("issues"), None)
 
 
-@pytest.fixture
-def pictured(lite_folder: Folder) -> Folder:
-    return _filled(lite_folder, next(STORIES.glob("*.png")))
+@pytest.fixture(scope="session")
+def pictured_issues(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a picture."""
+    return _filled(migrated, tmp_path_factory.mktemp("pictured"), next(STORIES.glob("*.png")))
 
 
-def _filled(folder: Folder, picture: Path | None) -> Folder:
-    shutil.copytree(TEMPLATES, folder.path / "templates")
+def _filled(migrated: Path, place: Path, picture: Path | None) -> Path:
+    shutil.copy(migrated, place / "newsletter.db")
+    shutil.copytree(TEMPLATES, place / "templates")
+    folder = folder_on("sqlite:///newsletter.db", place)
     with folder.session() as session:
         assert sum(1 for _ in filled(session, folder, 27, stories=3, picture=picture)) == 27
-    return folder
+    folder.engine.dispose()
+    return place
+
+
+@pytest.fixture
+def archive(issues: Path, tmp_path: Path) -> Iterator[Folder]:
+    yield from _copied(issues, tmp_path)
+
+
+@pytest.fixture
+def pictured(pictured_issues: Path, tmp_path: Path) -> Iterator[Folder]:
+    yield from _copied(pictured_issues, tmp_path)
+
+
+def _copied(issues: Path, place: Path) -> Iterator[Folder]:
+    shutil.copytree(issues, place, dirs_exist_ok=True)
+    folder = folder_on("sqlite:///newsletter.db", place)
+    yield folder
+    folder.engine.dispose()
 
 
 def tree(target: Path) -> dict[str, bytes]:
