@@ -62,8 +62,9 @@ def faults(page: Page, *only: str) -> list[str]:
 
     `only` are the rules of axe-core to ask, where not all of them.
     """
-    # By the debugger, past the page's own policy, which lets no script in.
-    page.evaluate(_axe())
+    if not page.evaluate("typeof axe === 'object'"):
+        # By the debugger, past the page's own policy, which lets no script in.
+        page.evaluate(_axe())
     how = {"resultTypes": ["violations"]} | ({"runOnly": list(only)} if only else {})
     found = page.evaluate("how => axe.run(document, how)", how)
     told = [
@@ -71,7 +72,26 @@ def faults(page: Page, *only: str) -> list[str]:
         for each in found["violations"]
         for node in each["nodes"]
     ]
+    return told + wider(page)
+
+
+def wider(page: Page) -> list[str]:
+    """By how much a page can be scrolled sideways, where it can."""
     wide = page.evaluate("document.scrollingElement.scrollWidth - document.documentElement.clientWidth")
-    if wide > 0:
-        told.append(f"it is {wide} pixels wider than the window")
-    return told
+    return [f"it is {wide} pixels wider than the window"] if wide > 0 else []
+
+
+def faults_anywhere(page: Page) -> list[str]:
+    """What is wrong with a page on a phone or on a desk, in the light or in the dark."""
+    found, usual = [], page.viewport_size
+    for name, size in (("phone", PHONE), ("desk", DESK)):
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        told = faults(page)
+        page.emulate_media(color_scheme="dark")
+        # Nothing but colours differs in the dark.
+        told += faults(page, "color-contrast")
+        page.emulate_media(color_scheme="light")
+        found += [f"{name}: {fault}" for fault in told]
+    if usual:
+        page.set_viewport_size(usual)
+    return found
