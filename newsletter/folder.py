@@ -49,6 +49,19 @@ class Folder:
     def templates(self) -> Path:
         return self.path / "templates"
 
+    @property
+    def template_places(self) -> tuple[Path, ...]:
+        """Where the templates of pages and letters lie: the folder's own, where it has any, and what comes with the
+        program. The first that has a file is the one that counts.
+        """
+        own, ours = self.templates, included() / "templates"
+        return (own, ours) if own.is_dir() else (ours,)
+
+    def template(self, name: str) -> Path:
+        """The file of that name, "web/search.js", in the first of those places that has it."""
+        paths = [place / name for place in self.template_places]
+        return next((path for path in paths if path.is_file()), paths[-1])
+
     def publication(self, name: str | None = None) -> tuple[str, Publication]:
         """The publication called `name`, or the only one."""
         publications = self.config.publications

@@ -30,7 +30,7 @@ from newsletter.config import Publication, zone
 from newsletter.dates import long_date
 from newsletter.deliveries import next_try
 from newsletter.errors import Mistake, SubscriberMistake, TemplateMistake
-from newsletter.folder import Folder, included
+from newsletter.folder import Folder
 from newsletter.models import Letter, List, Subscriber
 from newsletter.pool import hand_over
 from newsletter.relays import Deferred, Outcome, Refused, Returned, Sent, about_the_sender
@@ -158,7 +158,7 @@ def message(folder: Folder, letter: Claimed, now: dt.datetime, signers: tuple[Si
 def spoken(folder: Folder, *wanted: str) -> tuple[str, NullTranslations]:
     """The first of these languages that there are words for, and its words."""
     try:
-        known = translations.catalogues(tuple(place / "translations" for place in _places(folder)))
+        known = translations.catalogues(tuple(place / "translations" for place in folder.template_places))
     except ValueError as error:
         raise TemplateMistake(f"a translation can't be read: {error}") from None
     language = translations.best(filter(None, wanted), known) or translations.SOURCE
@@ -281,7 +281,7 @@ def _values(folder: Folder, letter: Claimed, publication: Publication, language:
 
 def _rendered(folder: Folder, name: str, language: str, words: NullTranslations, values: dict[str, Any]) -> str:
     try:
-        return _environment(_places(folder), language, words).get_template(name).render(values)
+        return _environment(folder.template_places, language, words).get_template(name).render(values)
     except TemplateError as error:
         line = getattr(error, "lineno", None)
         raise TemplateMistake(error.message or "it can't be rendered", where=f"mail/{name}", line=line) from None
@@ -301,10 +301,6 @@ def _environment(places: tuple[Path, ...], language: str, words: NullTranslation
     environment.install_gettext_translations(words, newstyle=True)  # type: ignore[attr-defined]
     environment.filters["wrapped"] = lambda text: "\n".join(wrap(str(text)))
     return environment
-
-
-def _places(folder: Folder) -> tuple[Path, ...]:
-    return folder.templates, included() / "templates"
 
 
 def _signers(folder: Folder, publication: Publication) -> tuple[Signer, ...]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 SOURCE = "en"
 """The language of the sentences in templates and code."""
+_AS_WRITTEN = NullTranslations()
 
 
 def catalogues(places: tuple[Path, ...]) -> dict[str, NullTranslations]:
@@ -51,7 +52,7 @@ def _read(files: tuple[tuple[Path, int, int], ...]) -> dict[str, NullTranslation
     from babel.messages.mofile import write_mo
     from babel.messages.pofile import PoFileError, read_po
 
-    found: dict[str, NullTranslations] = {SOURCE: NullTranslations()}
+    found: dict[str, NullTranslations] = {}
     for path, _, _ in files:
         language = path.stem
         compiled = io.BytesIO()
@@ -65,7 +66,7 @@ def _read(files: tuple[tuple[Path, int, int], ...]) -> dict[str, NullTranslation
             found[language].add_fallback(_Words(compiled))
         else:
             found[language] = _Words(compiled)
-    return found
+    return {SOURCE: _AS_WRITTEN} | found
 
 
 def best(wanted: Iterable[str], known: Iterable[str]) -> str | None:

@@ -49,11 +49,6 @@ class Place:
         return TemplateMistake(what, where=self.file, line=self.line, column=self.column, remedy=remedy)
 
 
-def _path(folder: Path, name: str) -> Path:
-    """The file of a template, by its name, in a design's folder or beside it."""
-    return (folder.parent if name.startswith(f"{SHARED}/") else folder) / name
-
-
 @dataclass(frozen=True, slots=True)
 class Expanded:
     """A rendered template that can tell which line of whose file a piece of it comes from."""
@@ -71,7 +66,8 @@ class Sources:
     """By their names from the design's folder on; the shared ones begin with "shared/"."""
 
     def path(self, name: str) -> Path:
-        return _path(self.folder, name)
+        """The file of a template, by its name, in the design's folder or beside it."""
+        return (self.folder.parent if name.startswith(f"{SHARED}/") else self.folder) / name
 
     def text(self, name: str) -> str:
         """One file. TemplateMistake where it is missing."""
@@ -137,8 +133,8 @@ class Design:
             name: marks.hide(text, where=sources.path(name), strict=True) if name.endswith(_TEMPLATES) else text
             for name, text in sources.texts.items()
         }
-        self._environment = _environment(sources.folder, tuple(hidden.items()), spoken)
-        self._with_lines = functools.partial(_environment, sources.folder, tuple(hidden.items()), spoken, lines=True)
+        self._environment = _environment(tuple(hidden.items()), spoken)
+        self._with_lines = functools.partial(_environment, tuple(hidden.items()), spoken, lines=True)
 
     def expand(self, name: str, values: Mapping[str, Any]) -> Expanded:
         """The template rendered with these values. TemplateMistake for whatever goes wrong, with file and line."""
@@ -181,12 +177,12 @@ class Design:
 
     def _place(self, error: BaseException, name: str) -> Place:
         """Where a template was when it failed: the innermost line of the traceback that is in one."""
-        files = {str(self.sources.path(each)): each for each in self.sources.texts}
         place = Place(self.sources.path(name))
         step = error.__traceback__
         while step is not None:
-            if (file := step.tb_frame.f_code.co_filename) in files:
-                place = Place(Path(file), step.tb_lineno)
+            scheme, _, file = step.tb_frame.f_code.co_filename.partition(":")
+            if scheme == _Loader.SCHEME and file in self.sources.texts:
+                place = Place(self.sources.path(file), step.tb_lineno)
             step = step.tb_next
         return place
 
@@ -259,15 +255,17 @@ class _Sandbox(SandboxedEnvironment):
 
 
 class _Loader(BaseLoader):
-    def __init__(self, folder: Path, texts: Mapping[str, str]) -> None:
-        self._folder = folder
+    SCHEME = "template"
+    """What a template's name stands behind where a traceback says in which file it was."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
         self._texts = texts
 
     def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
         del environment
         if template not in self._texts:
             raise TemplateNotFound(template)
-        return self._texts[template], str(_path(self._folder, template)), lambda: True
+        return self._texts[template], f"{self.SCHEME}:{template}", lambda: True
 
 
 class _Lines(Extension):
@@ -284,13 +282,11 @@ class _Lines(Extension):
         return marked()
 
 
-# The last few designs stay compiled: they cost a hundred times what rendering them does.
+# The last few designs stay compiled, wherever they lie: that costs a hundred times what rendering them does.
 @functools.lru_cache(maxsize=16)
-def _environment(
-    folder: Path, texts: tuple[tuple[str, str], ...], spoken: NullTranslations, *, lines: bool = False
-) -> Environment:
+def _environment(texts: tuple[tuple[str, str], ...], spoken: NullTranslations, *, lines: bool = False) -> Environment:
     made = _Sandbox(
-        loader=_Loader(folder, dict(texts)),
+        loader=_Loader(dict(texts)),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

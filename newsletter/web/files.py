@@ -24,7 +24,7 @@ from newsletter.archive import catalogue as catalogues
 from newsletter.archive import citation, feeds, shards
 from newsletter.archive.catalogue import Catalogue, Entry
 from newsletter.errors import WebMistake
-from newsletter.folder import Folder, included
+from newsletter.folder import Folder
 from newsletter.web import make, pages
 from newsletter.web.archive import neighbours
 from newsletter.web.shelf import Shelf
@@ -141,12 +141,7 @@ class _Build:
         for name in feeds.NAMES:
             made[f"{of.slug}/{name}"] = self._get(f"{home}/{name}")
         made[f"{of.slug}/search/index.html"] = self._get(f"{home}/search")
-        script = next(
-            place / "web" / "search.js"
-            for place in (*self._site.places, included() / "templates")
-            if (place / "web" / "search.js").is_file()
-        )
-        made[f"{of.slug}/search/search.js"] = script.read_bytes()
+        made[f"{of.slug}/search/search.js"] = self._folder.template("web/search.js").read_bytes()
         language = self._folder.config.publications[of.slug].language
         with self._folder.reading() as session, self._app.test_request_context():
             index = shelf.index(session, of.slug)

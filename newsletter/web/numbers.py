@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from markupsafe import Markup
 from newsletter import numbers, plots
 from newsletter.config import zone
 from newsletter.dates import long_date
-from newsletter.folder import Folder, included
+from newsletter.folder import Folder
 from newsletter.growth import Growth
 from newsletter.numbers import Numbers, Table
 from newsletter.spreadsheets import Writer
@@ -94,35 +95,42 @@ def csv(table: Table) -> str:
 def html(folder: Folder, found: Numbers, *, style: str = "", here: str = "", expires: dt.datetime | None = None) -> str:
     """The page. Without `here`, its address, it is a file that needs nothing else."""
     publication = folder.config.publications[found.publication]
-    places = (folder.templates, included() / "templates")
-    environment = Environment(
+    at = zone(publication.cadence.zone)
+    tables = numbers.tables(found)
+
+    def sheet(name: str) -> str:
+        return folder.template(f"web/{name}").read_text("utf-8")
+
+    values = _plots(found, tables)
+    return (
+        _environment(folder.template_places)
+        .get_template("numbers.html")
+        .render(
+            numbers=found,
+            tables=tables,
+            file=not here,
+            style=style if here else Markup("".join(map(sheet, STYLES))),  # noqa: S704 - our own
+            here=here,
+            expires=expires,
+            public=f"{folder.config.base_url}/{found.publication}/scanners",
+            imprint=publication.postal_address,
+            date=lambda moment: long_date(moment.astimezone(at).date(), "en"),
+            moment=lambda moment: f"{long_date(moment.astimezone(at).date(), 'en')}, {moment.astimezone(at):%H:%M %Z}",
+            shown=lambda cell: _shown(cell, at),
+            **values,
+        )
+    )
+
+
+@functools.lru_cache(maxsize=4)
+def _environment(places: tuple[Path, ...]) -> Environment:
+    return Environment(
         loader=ChoiceLoader([FileSystemLoader(place / "web") for place in places]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    at = zone(publication.cadence.zone)
-    tables = numbers.tables(found)
-    values = _plots(found, tables)
-    return environment.get_template("numbers.html").render(
-        numbers=found,
-        tables=tables,
-        file=not here,
-        style=style if here else Markup("".join(_style(places, name) for name in STYLES)),  # noqa: S704 - our own
-        here=here,
-        expires=expires,
-        public=f"{folder.config.base_url}/{found.publication}/scanners",
-        imprint=publication.postal_address,
-        date=lambda moment: long_date(moment.astimezone(at).date(), "en"),
-        moment=lambda moment: f"{long_date(moment.astimezone(at).date(), 'en')}, {moment.astimezone(at):%H:%M %Z}",
-        shown=lambda cell: _shown(cell, at),
-        **values,
-    )
-
-
-def _style(places: Sequence[Path], name: str) -> str:
-    return next(place / "web" / name for place in places if (place / "web" / name).is_file()).read_text("utf-8")
 
 
 def _shown(cell: Any, at: dt.tzinfo) -> str:

@@ -16,7 +16,7 @@ from flask import current_app
 from newsletter import translations
 from newsletter.config import Publication
 from newsletter.errors import WebMistake
-from newsletter.folder import Folder, included
+from newsletter.folder import Folder
 from newsletter.theme_settings import Theme
 from newsletter.tokens import keys
 from newsletter.web.shelf import Shelf
@@ -61,12 +61,12 @@ class Site:
         with folder.session() as session:
             # Made now where there are none: no page that is only looked at has to write.
             keys(session, clock())
-        places = (folder.templates, included() / "templates")
+        places = folder.template_places
         try:
             words = translations.catalogues(tuple(place / "translations" for place in places))
         except ValueError as error:
             raise WebMistake(f"a translation can't be read: {error}") from None
-        sheets = [_first(places, f"web/{name}").read_text(encoding="utf-8") for name in STYLES]
+        sheets = [folder.template(f"web/{name}").read_text(encoding="utf-8") for name in STYLES]
         style = "".join((*sheets, *_themed(folder.config.publications))).encode()
         digest = hashlib.sha256(style).hexdigest()[:16]
         base = urlsplit(folder.config.base_url)
@@ -120,10 +120,6 @@ def _themed(publications: Mapping[str, Publication]) -> Iterator[str]:
 
 def _tokens(values: Mapping[str, str]) -> str:
     return " ".join(f"--{name}: {value};" for name, value in values.items())
-
-
-def _first(places: Iterable[Path], name: str) -> Path:
-    return next((place / name for place in places if (place / name).is_file()), included() / "templates" / name)
 
 
 class UnderPrefix:
