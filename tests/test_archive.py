@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import io
 import json
 import re
 import shutil
@@ -20,6 +21,7 @@ from conftest import NOW, copied, folder_on
 from flask.testing import FlaskClient
 from hypothesis import example, given
 from hypothesis import strategies as st
+from PIL import Image
 from sqlalchemy import delete, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
@@ -33,6 +35,7 @@ from newsletter.errors import ConfigMistake
 from newsletter.folder import Folder
 from newsletter.models import Issue, Rendition
 from newsletter.states import IssueState, RenditionKind
+from newsletter.theme_settings import Theme
 from newsletter.tokens import keys
 from newsletter.web import make
 from newsletter.web.shelf import Shelf
@@ -172,6 +175,22 @@ def test_the_front_page_has_the_latest_issue_the_last_seven_and_a_way_to_all_oth
     assert text.count('<span class="no">') == 7
     assert "Show No 22 to No 1" in text
     assert '<form class="joining" method="post" action="/digest/subscribe">' in text
+
+
+def test_a_page_has_an_icon_in_the_publications_colour(lite_archive: Folder) -> None:
+    digest = lite_archive.config.publications["digest"]
+    green = msgspec.structs.replace(digest, theme=Theme(mark="#117733"))
+    config = msgspec.structs.replace(
+        lite_archive.config, publications={"digest": green}, base_url="https://example.org/news"
+    )
+    served = client(dataclasses.replace(lite_archive, config=config))
+    found = re.search(r'<link rel="icon" href="([^"]*)"', served.get("/news/digest").text)
+    assert found
+    answer = served.get(found[1])
+    assert answer.mimetype == "image/x-icon"
+    with Image.open(io.BytesIO(answer.data)) as picture:
+        assert picture.info["sizes"] == {(16, 16), (32, 32), (48, 48)}
+        assert picture.convert("RGB").getpixel((16, 13)) == (0x11, 0x77, 0x33)
 
 
 def test_an_archive_without_issues_says_so(lite_folder: Folder) -> None:

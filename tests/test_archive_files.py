@@ -97,7 +97,14 @@ def test_each_file_is_what_the_pages_answer(pictured: Folder, tmp_path: Path) ->
         if "/search/" not in path:
             with client.get("/" + path.removesuffix("index.html").rstrip("/")) as answer:
                 assert answer.data == content, path
-    assert {"index.html", "robots.txt", "sitemap.xml", "digest/index.html", "digest/1/24/index.html"} <= made.keys()
+    assert {
+        "index.html",
+        "robots.txt",
+        "sitemap.xml",
+        "favicon.ico",
+        "digest/index.html",
+        "digest/1/24/index.html",
+    } <= made.keys()
     assert {
         "digest/feed.atom",
         "digest/feed.rss",
@@ -375,6 +382,28 @@ def test_a_browser_finds_in_files_what_the_server_finds(public: tuple[Folder, st
         page.wait_for_url(f"{base}/digest/2/3")
         page.click("a[rel=prev]")
         page.wait_for_url(f"{base}/digest/2/2")
+
+
+def test_each_number_of_a_combined_issue_leads_to_its_page(
+    public: tuple[Folder, str], tmp_path: Path, chromium: Browser
+) -> None:
+    folder, base = public
+    with folder.session() as session:
+        session.scalars(select(Issue).where(Issue.volume == 2, Issue.number == 3)).one().through = 4
+    assert build(folder, tmp_path / "public", ("digest",), LATER).issues_made == 2, "the issue, and the one before it"
+    files = tree(tmp_path / "public")
+    assert "digest/2/4.pdf" not in files
+    assert b"/digest/2/3<" in files["sitemap.xml"]
+    assert b"/digest/2/4<" not in files["sitemap.xml"]
+    with window(chromium, base) as page:
+        page.goto("/digest/2/4")
+        page.wait_for_url(f"{base}/digest/2/3")
+        # Where a browser doesn't go on by itself, a link leads there.
+        stays = files["digest/2/4/index.html"].replace(b'http-equiv="refresh"', b'name="refresh"')
+        page.route("**/digest/2/4", lambda route: route.fulfill(body=stays, content_type="text/html"))
+        page.goto("/digest/2/4")
+        assert faults_anywhere(page) == []
+        assert page.get_by_role("main").get_by_role("link").get_attribute("href") == "/digest/2/3"
 
 
 def test_axe_finds_nothing_on_any_page_of_the_archive(archive: Folder, chromium: Browser) -> None:

@@ -29,7 +29,7 @@ from newsletter.web.numbers import key
 from newsletter.web.serving import Serving
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
-ARCHIVE = {"_feeds.html", "_issues.html", "neighbours.html", "search.html", "volume.html"}
+ARCHIVE = {"_feeds.html", "_issues.html", "moved.html", "neighbours.html", "search.html", "volume.html"}
 """What tests/test_archive_files.py shows to a browser."""
 SHADES = pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 

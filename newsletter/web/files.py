@@ -110,6 +110,7 @@ class _Build:
             ("index.html", "/"),
             ("sitemap.xml", "/sitemap.xml"),
             ("robots.txt", "/robots.txt"),
+            ("favicon.ico", "/favicon.ico"),
             (style, f"/{style}"),
         ):
             self._put(path, self._get(address))
@@ -164,7 +165,9 @@ class _Build:
 
     def _paths(self, of: Catalogue, entry: Entry) -> list[str]:
         name = self._name(of, entry)
-        return [f"{name}/index.html", f"{name}.bib", f"{name}.ris", *([f"{name}.pdf"] if entry.paper_bytes else [])]
+        others = [f"{of.slug}/{entry.volume}/{number}/index.html" for number in range(entry.number + 1, entry.last + 1)]
+        paper = [f"{name}.pdf"] if entry.paper_bytes else []
+        return [f"{name}/index.html", f"{name}.bib", f"{name}.ris", *paper, *others]
 
     def _made_from(self, of: Catalogue, entry: Entry) -> str:
         """Changes with whatever an issue's files are made from."""

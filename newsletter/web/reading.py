@@ -11,6 +11,7 @@ from newsletter.models import Issue, Picture, Subscriber
 from newsletter.states import SubscriptionState
 from newsletter.subscribers import standings
 from newsletter.tokens import keys
+from newsletter.web import icon as icons
 from newsletter.web import safety
 from newsletter.web.lost import lost
 from newsletter.web.site import site
@@ -19,6 +20,7 @@ reading = Blueprint("reading", __name__)
 
 FOR_EVER = 31_536_000
 """Seconds: for what is named by its content."""
+DAY = 86_400
 
 
 @reading.get("/look/<name>.css")
@@ -29,6 +31,14 @@ def style(name: str) -> Response:
         abort(404)
     safety.public(FOR_EVER)
     return Response(here.style, mimetype="text/css")
+
+
+@reading.get("/favicon.ico")
+def icon() -> Response:
+    """What a browser shows beside a page's name, in the colour of the first publication."""
+    safety.public(DAY)
+    publications = site().folder.config.publications.values()
+    return Response(icons.icon(next(iter(publications)).theme.mark), mimetype="image/x-icon")
 
 
 @reading.get("/pictures/<name>")
