@@ -200,6 +200,25 @@ class Marks:
         return self._mark.sub(lambda found: f"\x02{self._inner[int(found[1])][0]}\x03", text)
 
 
+def loose(text: str, names: frozenset[str]) -> Iterator[tuple[int, str, bool]]:
+    """Each [[else]] and [[end]] of a text that belongs to no condition, known or not: where it stands, how it is
+    written, and whether it is a second [[else]], which takes the place of what stands before it.
+    """
+    elses: list[bool] = []
+    for found in _EXPRESSION.finditer(text):
+        expression = read(found[1], names)
+        if isinstance(expression, If) or (expression is None and found[1].split()[:1] == ["if"]):
+            elses.append(False)
+        elif isinstance(expression, Else | End) and not elses:
+            yield found.start(), found[0], False
+        elif isinstance(expression, End):
+            elses.pop()
+        elif isinstance(expression, Else):
+            if elses[-1]:
+                yield found.start(), found[0], True
+            elses[-1] = True
+
+
 def frame(text: str, names: frozenset[str]) -> str:
     """A plain text, such as a subject, with its known fields framed."""
     marks = Marks(names, [text])

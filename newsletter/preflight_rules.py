@@ -150,7 +150,9 @@ RULES: dict[str, Rule] = {
     "placeholder": Rule(_E, "a text that was to be replaced is still there", "Readers see that nobody looked."),
     "placeholder-perhaps": Rule(_W, "TK, TBD, XXX or the like stands in a text", "Readers may see that nobody looked."),
     "field-unknown": Rule(
-        _E, "a merge field isn't known, so it stays as it is written", "Readers see brackets where a name was meant."
+        _E,
+        "a merge field isn't known, or an [[end]] has no [[if …]]: it stays as it is written",
+        "Readers see brackets where a name was meant.",
     ),
     "field-foreign": Rule(
         _W, "a merge field of another program stays as it is written", "Readers see brackets where a name was meant."

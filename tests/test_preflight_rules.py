@@ -221,6 +221,12 @@ RIGHT = [
     "שלום \u2066Toyota Motor Corp.\u2069 (\u202aNYSE: TM\u202c) ועוד.",
     "What??? Yes. He signed with a TKO, for the HK TK1 line.",
     "[[if city = Tokyo]]See [Tokyo](https://example.org/tokyo).[[else]]See [us](https://example.org/us).[[end]]",
+    "沖縄サミットは二〇〇〇年、予算は三〇〇〇億円、参加は一〇〇人。評価は●●○○○。",
+    "Article XX of GATT, a loan of Tk 500, gov.tk, ann@mail.tk, A$AP and snake__case.",
+    'He said: "[the] minister [name withheld] of [NATO] will [...] resign [sic]."',
+    "Testing begins; DRAFT BILL READ, the test case goes on.",
+    "The US-Japan\nAlliance Digest, the us‑japan alliance digest, and example.org/US-Japan-Alliance-Digest.",
+    "[The page of [[city]]](https://example.org/?city=[[city]]) and [[if plan != pro]]more[[else]]less[[end]].",
 ]
 
 
@@ -245,6 +251,78 @@ def test_a_word_that_may_be_a_placeholder_is_told_once_a_story_and_not_again_of_
     ]
     edition = dataclasses.replace(edition, subject="Digest 2.21: TKTK")
     assert [each.where for each in found("placeholder", known(edition))] == ["the subject"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("The plant gets tk million.", "The date is tba.", "[link]", "[Source]", "[NAME OF MINISTER]", "[?]"),
+        *("[check spelling]", "[NOTE TO EDITOR: verify]", "[Zitat einfügen]", "[à compléter]", "[photo to come]"),
+        *("XX percent of them", "XX% of them", "$X.X billion", "in 20XX", "on November XX", "a sum of ____ dollars"),
+        *("〇〇大臣は述べた。", "費用は〇〇億円。", "○○氏", "△△社", "Headline", "Untitled", "DRAFT: Ministers meet"),
+    ],
+)
+def test_what_editors_leave_for_later_is_told_however_they_mark_it(text: str) -> None:
+    (finding,) = found("placeholder-perhaps", known(saying(text)))
+    assert (finding.story, finding.line) == (2, 3)
+    assert not found("placeholder", known(saying(text)))
+
+
+def test_a_placeholder_that_is_told_as_an_error_is_not_told_again_as_a_doubt() -> None:
+    made = [each for each in findings(known(saying("[TK]")), {}) if each.level is not Level.note]
+    assert [(each.rule, each.level) for each in made] == [("placeholder", Level.error)]
+
+
+def test_a_comment_is_told_since_readers_see_it() -> None:
+    (finding,) = found("html-in-text", known(saying("<!-- ask legal -->")))
+    assert finding.what == "readers see <!-- ask legal --> as it is"
+
+
+@pytest.mark.parametrize(
+    ("body", "whats"),
+    [
+        ("So it is.[[end]]", ["no [[if …]] is open where [[end]] stands, and readers get it as it is"]),
+        ("Either [[else]] or.", ["no [[if …]] is open where [[else]] stands, and readers get it as it is"]),
+        ("[[if cty]]x[[else]]y[[end]]", ["[[if cty]] is no field, and readers get it as it is"]),
+        (
+            "[[if city]]x[[else]]y[[else]]z[[end]]",
+            ["[[else]] stands here a second time, and what stands before it is lost"],
+        ),
+        ("[leave]([[unsubscribe]])", ["[[unsubscribe]] is no field, and readers get it as it is"]),
+        (
+            "[the form](https://example.org/?mail=[[adress]])",
+            ["[[adress]] is no field, and readers get it as it is"],
+        ),
+        ("[[if plan == pro]]x[[end]]", ["[[if plan == pro]] compares plan with = pro, signs and all"]),
+        ("[[if plan != “pro”]]x[[end]]", ["[[if plan != “pro”]] compares plan with “pro”, signs and all"]),
+    ],
+)
+def test_a_condition_or_a_field_that_does_not_work_is_told_once_with_its_line(body: str, whats: list[str]) -> None:
+    made = [each for each in findings(known(saying(body)), {}) if each.level is not Level.note]
+    assert [(each.rule, each.what, each.line) for each in made] == [("field-unknown", what, 3) for what in whats]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "slip"),
+    [
+        ("US-Japan Alliance Digest", "The US–Japan Alliance Digest says so.", "US–Japan Alliance Digest"),
+        ("US-Japan Alliance Digest", "The U.S.-Japan Alliance Digest says so.", "U.S.-Japan Alliance Digest"),
+        ("US-Japan Alliance Digest", "The US Japan Alliance Digest says so.", "US Japan Alliance Digest"),
+        ("US-Japan Alliance Digest", "The US–Japan Aliance Digest says so.", "US–Japan Aliance Digest"),
+        ("Women’s Forum Weekly", "The Womens Forum Weekly says so.", "Womens Forum Weekly"),
+        ("Women’s Forum Weekly", "The Women's Forum Weekly says so.", ""),
+        ("Lettre d'Asie", "La Lettre d’Asie le dit.", ""),
+        ("Lettre d'Asie", "La Lettre d’Azie le dit.", "Lettre d’Azie"),
+        ("Sasakawa USA", "Follow @SasakawaUSA, or see SasakawaUSA.org.", ""),
+        ("日米同盟ダイジェスト", "今号の日米同盟ダイジスト編集部による。", "日米同盟ダイジスト"),
+        ("日米同盟ダイジェスト", "今号の日米同盟ダイジェスト編集部による。日米同盟は強い。", ""),
+    ],
+)
+def test_a_name_of_our_own_with_other_signs_is_misspelt_and_with_a_typographic_apostrophe_isnt(
+    name: str, text: str, slip: str
+) -> None:
+    made = found("own-name", known(publishing(saying(text), title=name)))
+    assert [each.what for each in made] == ([f'"{slip}" is nearly "{name}"'] if slip else [])
 
 
 LATIN = "Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor."

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from newsletter.preflight.facts import Facts
 from newsletter.preflight.finding import Found, looks_for
@@ -169,7 +169,9 @@ def lost_links(facts: Facts) -> Iterator[Found]:
     for story in facts.edition.stories:
         found = facts.readings[story.position]
         for link in found.links:
-            if link.url is None and not (link.own or _unfinished(link.written) or _FILE.match(link.written)):
+            # Where an address holds a field that isn't known, another rule says so.
+            told = link.own or "[[" in unquote(link.written) or _unfinished(link.written) or _FILE.match(link.written)
+            if link.url is None and not told:
                 yield Found(
                     f'"{link.words}" is no link for readers: {link.written} isn\'t a whole web address',
                     "Write all of it, with https:// in front.",

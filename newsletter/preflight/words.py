@@ -7,9 +7,10 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
 from difflib import get_close_matches
+from urllib.parse import unquote
 
 from newsletter import fields
-from newsletter.fields import Choice, Node, Value
+from newsletter.fields import Choice, If, Node, Value
 from newsletter.preflight.facts import Facts
 from newsletter.preflight.finding import Found, looks_for
 from newsletter.preflight.sources import Passage
@@ -37,8 +38,22 @@ _FILLER = re.compile(
 )
 """A passage that is nothing else. (Who writes of lorem ipsum says more of it, or less.)"""
 _PERHAPS = re.compile(
-    r"\b(?:TK|TBD|TBC|TBA|TODO|FIXME|X{3,})\b(?! Maxx)|\b[Bb]lindtext\b|\b[Ff]aux[- ]texte\b"
-    r"|(?<!\w)\?{3,}|●●●+|〇〇〇+|※要確認"
+    r"\b(?:TK|TBD|TBC|TBA|TODO|FIXME|X{3,})\b(?! Maxx)|(?<![\w.@/-])(?:tk|tbd|tbc|tba)(?![\w@/-]|\.\w)"
+    r"|\b[Bb]lindtext\b|\b[Ff]aux[- ]texte\b|(?<!\w)\?{3,}|(?<!\w)_{3,}(?!\w)"
+    # sums and dates: "$X.X billion", "XX percent", "20XX", "November XX"
+    r"|(?:[$€£¥]|US\$) ?X{1,3}(?:[.,]X+)*\b|\b(?:19|20)XX\b"
+    r"|\bXX(?:[.,]X+)? ?(?:%|per ?cent\b|[mb]illion\b|Prozent\b|Millionen\b|pour cent\b)"
+    r"|\b(?:January|February|March|April|May|June|July|August|(?:Septem|Octo|Novem|Decem)ber) XX\b"
+    # in brackets
+    r"|(?<!\[)\[(?i:link|url|sources?|quote|name|date|figures?|number|amount|headline|title|photo|alt text)\](?!\])"
+    r"|(?<!\[)\[(?i:quelle|zitat|lien|\?+)\](?!\])"
+    r"|(?<!\[)\[(?i:check|verify|confirm|note to (?:the )?(?:ed|desk)\w*)\b[^\[\]\n]{0,60}\](?!\])"
+    r"|(?<!\[)\[(?:NAME|DATE|LINK|SOURCE|QUOTE|FIGURE|NUMBER|AMOUNT)(?! WITHHELD| REDACTED)(?: [A-Z]+){1,6}\](?!\])"
+    r"|(?<!\[)\[[^\[\]\n]{0,60}(?i:to come|einfügen|ergänzen|à compléter|à insérer|à vérifier)\](?!\])"
+    # all that a headline or a paragraph says
+    r"|\A(?i:headline|untitled|überschrift|test(?: story)?)\.?\Z|\ADRAFT(?= ?[:–—-])"
+    # circles for what isn't known yet; in a number they are noughts, in a row of filled ones a grade
+    r"|●●●+|(?<![〇一二三四五六七八九十０-９])〇〇+(?![〇一二三四五六七八九十０-９])|(?<![●○])○○+(?![●○])|(?<![▲△])△△+(?![▲△])|※要確認"
 )
 _FOREIGN = re.compile(
     r"\{\{[^{}\n]{1,80}\}\}|\{%[^{}\n]{1,80}%\}|\*?\|[A-Z_:]{3,40}\|\*?|%%[A-Za-z_]{2,40}%%|\$\{[a-z_.]{2,40}\}"
@@ -46,7 +61,7 @@ _FOREIGN = re.compile(
 _FIELD = re.compile(r"\[\[([^\[\]\n]{1,200})\]\]")
 _TAG = re.compile(
     r"</?(?:a|b|i|u|p|br|hr|em|strong|div|span|font|center|img|table|tr|td|th|tbody|ul|ol|li|h[1-6]|blockquote|sup|sub|small|"
-    r"style|script|iframe|video|svg|form|input|button)(?:\s[^<>]*)?/?>",
+    r"style|script|iframe|video|svg|form|input|button)(?:\s[^<>]*)?/?>|<!--[^\n]*",
     re.IGNORECASE,
 )
 _GARBLED = re.compile("\ufffd|â€[\u0080-\u00bf™œ\u009d˜¦“”]|Ã[\u0080-\u00bf©¨¼¶¤]|Â[\u00a0£§©«»°·]|ã\u0081|ï»¿")
@@ -102,8 +117,11 @@ def _told_of(facts: Facts, passage: Passage) -> bool:
 def doubtful(facts: Facts) -> Iterator[Found]:
     stand: dict[tuple[int | None, str], list[tuple[Passage, re.Match[str]]]] = {}
     for passage in facts.passages:
+        sure = [found.span() for found in _SURE.finditer(passage.text)]
         for found in _PERHAPS.finditer(passage.text):
-            stand.setdefault((passage.story, found[0]), []).append((passage, found))
+            # What is told as an error isn't told again.
+            if not any(start <= found.start() < end for start, end in sure):
+                stand.setdefault((passage.story, found[0]), []).append((passage, found))
     for (story, word), places in stand.items():
         passage, found = places[0]
         more = f", and {len(places) - 1} more" if len(places) > 1 else ""
@@ -114,21 +132,55 @@ def doubtful(facts: Facts) -> Iterator[Found]:
 
 @looks_for("field-unknown")
 def unknown_fields(facts: Facts) -> Iterator[Found]:
-    names = sorted(facts.edition.fields)
-    for passage in facts.passages:
+    for passage in (*facts.passages, *_addresses(facts)):
         if passage.key and passage.key not in ("body", "headline", "section", "author", "alt", "credit"):
             continue
         for found in _FIELD.finditer(passage.text):
             expression = fields.read(found[1], facts.edition.fields)
-            if expression is not None:
-                continue
-            word = re.sub(r"^\s*(?:if\s+(?:not\s+)?)?", "", found[1]).partition("|")[0].split("=")[0].strip()
-            near = get_close_matches(word.lower(), names, 1)
-            remedy = f"Did you mean {near[0]}?" if near else f"The fields are {', '.join(names)}."
-            what = f"[[{found[1]}]] is no field, and readers get it as it is"
-            # Brackets in brackets may be a quotation's.
-            meant = near or re.search(r"[|_=]", found[1]) or re.match(r"\s*(?:if\s|else\b|end\b)", found[1])
-            yield replace(_at(passage, found.start(), what, remedy), level=None if meant else Level.warning)
+            if expression is None:
+                yield _unknown(facts, passage, found)
+            elif isinstance(expression, If) and (this := (expression.this or "").lstrip("= ").strip("\"'“”‘’")) != (
+                expression.this or ""
+            ):
+                what = f"{found[0]} compares {expression.name} with {expression.this}, signs and all"
+                sign = "!=" if expression.negated else "="
+                remedy = f"Write [[if {expression.name} {sign} {this}]], with one = and without quotes."
+                yield replace(_at(passage, found.start(), what, remedy), level=Level.warning)
+    yield from _without_condition(facts)
+
+
+def _addresses(facts: Facts) -> Iterator[Passage]:
+    """Where the links of the stories lead, as they were written."""
+    for position, reading in facts.readings.items():
+        for link in reading.links:
+            yield Passage(unquote(link.written), position, row=link.row)
+
+
+def _unknown(facts: Facts, passage: Passage, found: re.Match[str]) -> Found:
+    """What to say of something in double brackets that is no field."""
+    names = sorted(facts.edition.fields)
+    word = re.sub(r"^\s*(?:if\s+(?:not\s+)?)?", "", found[1]).partition("|")[0].split("=")[0].strip()
+    near = get_close_matches(word.lower(), names, 1)
+    remedy = f"Did you mean {near[0]}?" if near else f"The fields are {', '.join(names)}."
+    what = f"[[{found[1]}]] is no field, and readers get it as it is"
+    # Brackets in brackets may be a quotation's.
+    meant = near or re.search(r"[|_=]", found[1]) or re.match(r"\s*(?:if\s|else\b|end\b)", found[1])
+    return replace(_at(passage, found.start(), what, remedy), level=None if meant else Level.warning)
+
+
+def _without_condition(facts: Facts) -> Iterator[Found]:
+    """Each [[else]] and [[end]] that belongs to nothing, in headlines, texts and what an inbox shows."""
+    texts = [passage for passage in facts.passages if passage.key in ("", "headline")]
+    texts += [Passage(story.body, story.position, row=0) for story in facts.edition.stories]
+    for passage in texts:
+        for offset, written, again in fields.loose(passage.text, facts.edition.fields):
+            if again:
+                what = f"{written} stands here a second time, and what stands before it is lost"
+                remedy = "Leave one [[else]] between [[if …]] and [[end]]."
+            else:
+                what = f"no [[if …]] is open where {written} stands, and readers get it as it is"
+                remedy = "Take it out, or put [[if …]] with a known field before it."
+            yield _at(passage, offset, what, remedy)
 
 
 @looks_for("field-foreign")
@@ -214,7 +266,8 @@ def broken_characters(facts: Facts) -> Iterator[Found]:
 def html_in_text(facts: Facts) -> Iterator[Found]:
     for passage in facts.passages:
         if found := _TAG.search(passage.text):
-            yield _at(passage, found.start(), f"readers see {found[0][:60]} as it is", "Write it in Markdown.")
+            remedy = "Take it out: a comment is shown, too." if found[0].startswith("<!") else "Write it in Markdown."
+            yield _at(passage, found.start(), f"readers see {found[0][:60]} as it is", remedy)
 
 
 @looks_for("footnote-lost")
@@ -236,17 +289,24 @@ def own_names(facts: Facts) -> Iterator[Found]:
         if passage.where.startswith(("title", "publisher")):
             continue
         for name in names:
-            for offset, slip in _near_misses(name, passage.text):
+            for start, end in _near_misses(name, passage.text):
+                slip = re.sub(r"\s+", " ", passage.text[start:end])
                 if slip not in told and not any(slip in other for other in names):
                     told.add(slip)
-                    yield _at(passage, offset, f'"{slip}" is nearly "{name}"', f'If that is meant, write "{name}".')
+                    yield _at(passage, start, f'"{slip}" is nearly "{name}"', f'If that is meant, write "{name}".')
 
 
-def _near_misses(name: str, text: str) -> Iterator[tuple[int, str]]:
-    """Where a text has as many words as a name, nearly all the same; possessives and plurals aren't slips.
+def _near_misses(name: str, text: str) -> Iterator[tuple[int, int]]:
+    """Where a text has a name with other signs between its letters, or as many words, nearly all the same: from, to.
 
-    A name of one word must be long, and the slip written with a capital, or ordinary words would be taken for it.
+    Possessives, plurals and typographic apostrophes aren't slips. A name of one word must be long, and the slip
+    written with a capital, or ordinary words would be taken for it.
     """
+    name, text = name.translate(_ALIKE), text.translate(_ALIKE)
+    yield from _otherwise_joined(name, text)
+    yield from _within(name, text)
+    # A dash for a hyphen is told by now.
+    name, text = name.replace("–", "-"), text.replace("–", "-")
     wanted = [_stem(word[0]) for word in _WORD.finditer(name)]
     words = list(_WORD.finditer(text))
     if not wanted or (len(wanted) == 1 and len(wanted[0]) < 8):
@@ -261,7 +321,41 @@ def _near_misses(name: str, text: str) -> Iterator[tuple[int, str]]:
             # Only capitals differ: a name in small letters may be a phrase.
             continue
         if all(_like(a, b) for a, b in zip(shown, wanted, strict=True)):
-            yield run[0].start(), text[run[0].start() : run[-1].end()].rstrip(".")
+            yield run[0].start(), run[0].start() + len(text[run[0].start() : run[-1].end()].rstrip("."))
+
+
+_ALIKE = str.maketrans({"‘": "'", "’": "'", "‐": "-", "‑": "-", "\u00a0": " ", "\u202f": " ", "\n": " "})
+"""What looks the same, or is made the same by typography."""
+
+
+def _otherwise_joined(name: str, text: str) -> Iterator[tuple[int, int]]:
+    """Where all letters of a name stand in a text, with a capital, and other signs between them: "US–Japan Digest"."""
+    letters = [re.escape(letter) for letter in name if letter.isalnum()]
+    if len(letters) < 8 or not name[:1].isupper():
+        return
+    # Neither within a word, nor in an address or a handle.
+    run = re.compile(r"(?<![\w@/#.-])" + r"[ .'`–—-]{0,3}".join(letters) + r"(?![\w@/]|[.-]\w)", re.IGNORECASE)
+    usual = name.rstrip(".").replace(",", "").casefold()
+    for found in run.finditer(text):
+        if found[0].casefold() != usual and found[0][:1].isupper():
+            yield found.span()
+
+
+def _within(name: str, text: str) -> Iterator[tuple[int, int]]:
+    """Where a text that has no spaces, such as Japanese, has a long name but for one letter."""
+    if len(name) < 6 or not _SPACELESS.match(name):
+        return
+    at = -1
+    while (at := text.find(name[:2], at + 1)) >= 0:
+        if text.startswith(name, at):
+            continue
+        for length in (len(name), len(name) - 1, len(name) + 1):
+            if _like(slip := text[at : at + length], name) and slip[-1:] == name[-1:]:
+                yield at, at + length
+                break
+
+
+_SPACELESS = re.compile("[\u3040-\u30ff\u3400-\u9fff]+")
 
 
 def _stem(word: str) -> str:
