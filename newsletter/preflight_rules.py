@@ -171,7 +171,7 @@ RULES: dict[str, Rule] = {
         _W, "the publication's or publisher's own name is misspelt", "It is the slip that readers notice."
     ),
     "headline-twice": Rule(
-        _W, "two stories have the same headline", "In the list of headlines they can't be told apart."
+        _W, "two stories have the same headline, or nearly", "In the list of headlines they can't be told apart."
     ),
     "headline-long": Rule(
         _W, "a headline has more than 120 columns", "The list of headlines can't be taken in at a glance."
@@ -179,7 +179,9 @@ RULES: dict[str, Rule] = {
     "story-short": Rule(_W, "a story has hardly any text", "It looks as if it had been sent by mistake."),
     # sources, and what went before
     "no-source": Rule(_W, "a story has no link and names no source", "Readers can't go and see for themselves."),
-    "used-before": Rule(_W, "a story was in an earlier issue", "Readers have had it."),
+    "used-before": Rule(
+        _W, "a story was in an earlier issue, if in other words, or is in this one twice", "Readers have had it."
+    ),
     "number-order": Rule(
         _W, "the number doesn't follow the last one", "Who keeps the issues looks for one that isn't there."
     ),

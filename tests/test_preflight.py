@@ -396,11 +396,31 @@ def test_a_story_that_readers_have_had_is_known_again(make: Make, subscribe: Cal
         second = assembled(session, folder, later)
         found = preflight.look(session, folder, second, later)
         told = [(each.story, each.what) for each in named(found, "used-before")]
-        assert told == [(1, "its headline was in 2.21"), (2, "its headline was in 2.21")]
+        assert told == [(1, "its text was in 2.21, but for small changes"), (2, "its headline was in 2.21")]
         assert not named(found, "number-order")
         first.state = IssueState.cancelled
         session.flush()
         assert not named(preflight.look(session, folder, second, later), "used-before")
+
+
+def test_a_story_of_the_last_issue_is_known_again_under_another_headline_and_with_small_changes(
+    make: Make, subscribe: Callable[..., Subscriber]
+) -> None:
+    folder = make()
+    text = (
+        "The two ports signed an agreement on November 24, and four lines will bunker ammonia at both ends from 2028."
+    )
+    with folder.session() as session:
+        subscribe(session, "ada@example.org")
+        queue(session, text, "Good.")
+        assembled(session, folder).state = IssueState.sent
+        session.flush()
+        later = DEADLINE + dt.timedelta(days=14)
+        queue(session, text.replace("24", "25"), headline="Ammonia for two ports", link="https://example.org/ammonia")
+        queue(session, "Other words. " * 20, headline="Something else", link="https://example.org/else")
+        found = preflight.look(session, folder, assembled(session, folder, later), later)
+        told = [(each.story, each.what) for each in named(found, "used-before") if each.level is Level.warning]
+        assert told == [(1, "its text was in 2.21, but for small changes")]
 
 
 def test_a_number_that_leaves_one_out_is_told(make: Make, subscribe: Callable[..., Subscriber]) -> None:

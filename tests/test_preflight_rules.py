@@ -18,7 +18,7 @@ from newsletter.numbering import Number, Numbered
 from newsletter.preflight import LOOKS, Facts, findings
 from newsletter.preflight.caniemail import support
 from newsletter.preflight.colours import colour, contrast, declarations
-from newsletter.preflight.facts import Followed, Sheet, Spam, Trouble
+from newsletter.preflight.facts import Earlier, Followed, Sheet, Spam, Trouble
 from newsletter.preflight.gathering import sheets
 from newsletter.preflight.inbox import cut
 from newsletter.preflight.structure import script
@@ -702,6 +702,69 @@ def test_a_story_is_known_again_by_its_text_its_headline_or_its_source() -> None
     assert texts == ["its text was in 2.20"]
     (finding,) = found("used-before", known(story(2, link=EARLIER.link)))
     assert finding.level is Level.note
+
+
+TOLD = (
+    "The ports of Rotterdam and Yokohama signed a corridor agreement on November 24. From 2028 on, four lines will"
+    " bunker ammonia at both ends; the first vessel is to sail in the spring of that year, said Ingrid Vos."
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        (TOLD, TOLD.replace("24", "25").replace("Ingrid Vos", "its director"), "but for small changes"),
+        (
+            "日米両政府は11月19日、太平洋の海底ケーブルの保守について協力の覚書を交わした。敷設船二隻を共同で待機させる。",
+            "日米両政府は11月20日、太平洋の海底ケーブルの保守について協力の覚書を交わした。敷設船三隻を共同で待機させる。",
+            "but for small changes",
+        ),
+        (
+            TOLD,
+            "The ports of Rotterdam and Yokohama have built the first tanks for ammonia, and opened them on May 3.",
+            "",
+        ),
+    ],
+)
+def test_a_story_that_is_told_again_with_small_changes_is_known_again(old: str, new: str, what: str) -> None:
+    facts = known(story(2, body=new), earlier=(Earlier("2.20", "Two ports sign", "https://example.org/old", old),))
+    assert [each.what.partition(", ")[2] for each in found("used-before", facts)] == ([what] if what else [])
+
+
+def test_of_all_that_went_before_the_strongest_is_told() -> None:
+    edition = story(2, body=TOLD, link="https://example.org/corridor")
+    earlier = (
+        Earlier("2.20", "Tanks are built", "https://example.org/corridor", "Other words."),
+        Earlier("2.19", "Two ports sign", "https://example.org/old", TOLD),
+    )
+    (finding,) = found("used-before", known(edition, earlier=earlier))
+    assert (finding.what, finding.level) == ("its text was in 2.19", Level.warning)
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "level"),
+    [
+        (TOLD, "story 2 has the same text", Level.warning),
+        (TOLD.replace("24", "25"), "story 2 has nearly the same text", Level.note),
+    ],
+)
+def test_a_story_that_was_queued_twice_is_told_of_the_later_one(text: str, what: str, level: Level) -> None:
+    (finding,) = found("used-before", known(story(3, body=text, edition=story(2, body=TOLD))))
+    assert (finding.story, finding.what, finding.level) == (3, what, level)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "level"),
+    [
+        ("Allies met in Tokyo on energy and aid", "Allies meet in Tokyo on energy and aid", Level.note),
+        ("Allies meet in Tokyo", "ALLIES MEET IN TOKYO!", Level.warning),
+        ("The budget, part 1 of the series", "The budget, part 2 of the series", None),
+        ("France ratifies the treaty", "Greece ratifies the treaty", None),
+    ],
+)
+def test_headlines_that_are_nearly_the_same_are_a_note(one: str, other: str, level: Level | None) -> None:
+    made = found("headline-twice", known(story(3, headline=other, edition=story(2, headline=one))))
+    assert [(each.story, each.level) for each in made] == ([(3, level)] if level else [])
 
 
 # ---- never a fault of ours

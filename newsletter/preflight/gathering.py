@@ -30,6 +30,9 @@ from newsletter.tokens import keys
 SOMEBODY = Reader((1 << 40) - 1, "reader@example.org", "", {}, None)
 """A reader of whom nothing is known, with a token as long as they come."""
 
+_LAST = 3
+"""Issues whose stories are held against this one's word by word, nearly."""
+
 _STYLE = re.compile(r"<mj-style(?P<inline>[^>]*)>(?P<css>.*?)</mj-style>", re.DOTALL)
 _INCLUDED = re.compile(r"""\{%-?\s*(?:include|import|from|extends)\s+["']([^"'\n]+)["']""")
 _TEMPLATED = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
@@ -135,18 +138,25 @@ def _neighbours(session: Session, slug: str, issue: Issue) -> tuple[Numbered | N
 
 
 def _earlier(session: Session, slug: str, issue: Issue) -> tuple[Earlier, ...]:
-    """Stories of other issues, not cancelled, that have a headline, a text or a link in common with this one's."""
+    """Stories of other issues, not cancelled, that have a headline, a text or a link in common with this one's; and all
+    of the last few, which may be told again in other words.
+    """
     headlines = [story.headline.lower() for story in issue.stories]
     links = [story.link for story in issue.stories if story.link]
+    others = (
+        Issue.publication == slug,
+        Issue.id != issue.id,
+        Issue.slot <= issue.slot,
+        Issue.state != IssueState.cancelled,
+    )
+    newest = select(Issue.id).where(*others).order_by(Issue.slot.desc()).limit(_LAST)
     rows = session.execute(
         select(Story, Issue)
         .join(Issue, Issue.id == Story.issue_id)
         .where(
-            Issue.publication == slug,
-            Issue.id != issue.id,
-            Issue.slot <= issue.slot,
-            Issue.state != IssueState.cancelled,
+            *others,
             or_(
+                Issue.id.in_(newest),
                 func.lower(Story.headline).in_(headlines),
                 Story.body.in_([story.body for story in issue.stories]),
                 Story.link.in_(links),

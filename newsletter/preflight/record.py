@@ -2,36 +2,84 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 
 from newsletter import numbering
 from newsletter.config import NumberingScheme
 from newsletter.numbering import Number
-from newsletter.preflight.facts import Facts
+from newsletter.preflight.facts import Earlier, Facts
 from newsletter.preflight.finding import Found, looks_for
 from newsletter.preflight_rules import Level
+from newsletter.render.edition import StoryView
 
 _SOURCE = re.compile(r"\b(?:sources?|quellen?|fuentes?|fonti?|fontes?)\s*:|(?:出典|資料|来源)\s*[::]", re.IGNORECASE)
 
 
 @looks_for("used-before")
 def used_before(facts: Facts) -> Iterator[Found]:
-    for story in facts.edition.stories:
-        for told in facts.earlier:
-            if told.body.strip() == story.body.strip():
-                yield Found(f"its text was in {told.issue}", "Drop its draft.", story.position, row=0)
-            elif told.headline.strip().casefold() == story.headline.strip().casefold():
-                yield Found(f"its headline was in {told.issue}", "If it is news, say so in its headline.",
-                            story.position, "headline")  # fmt: skip
-            elif told.link and told.link == story.link:
-                yield Found(
-                    f'{told.issue} had a story from the same source, "{told.headline}"', "See whether it is another.",
-                    story.position, "link", level=Level.note,
-                )  # fmt: skip
-            else:
-                continue
-            break
+    for at, story in enumerate(facts.edition.stories):
+        if twin := next((each for each in facts.edition.stories[:at] if _alike(each.body, story.body)), None):
+            same = twin.body.strip() == story.body.strip()
+            yield Found(
+                f"story {twin.position} has {'' if same else 'nearly '}the same text",
+                "Drop one of the two drafts." if same else "See whether they are two.",
+                story.position, row=0, level=None if same else Level.note,
+            )  # fmt: skip
+        # The strongest that can be said of it is told: of its text, then of its headline, then of its source.
+        for had in (_text_had, _headline_had, _source_had):
+            if said := next((said for told in facts.earlier if (said := had(story, told))), None):
+                yield said
+                break
+
+
+def _text_had(story: StoryView, told: Earlier) -> Found | None:
+    if told.body.strip() == story.body.strip():
+        return Found(f"its text was in {told.issue}", "Drop its draft.", story.position, row=0)
+    if _alike(told.body, story.body):
+        what = f"its text was in {told.issue}, but for small changes"
+        return Found(what, "Drop its draft, or tell what is new alone.", story.position, row=0)
+    return None
+
+
+def _headline_had(story: StoryView, told: Earlier) -> Found | None:
+    if told.headline.strip().casefold() != story.headline.strip().casefold():
+        return None
+    return Found(
+        f"its headline was in {told.issue}", "If it is news, say so in its headline.", story.position, "headline"
+    )
+
+
+def _source_had(story: StoryView, told: Earlier) -> Found | None:
+    if not told.link or told.link != story.link:
+        return None
+    return Found(
+        f'{told.issue} had a story from the same source, "{told.headline}"', "See whether it is another.",
+        story.position, "link", level=Level.note,
+    )  # fmt: skip
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two texts are the same but for small changes: of their runs of letters most are in both."""
+    if one.strip() == other.strip():
+        return bool(one.strip())
+    if not 0.5 < len(one) / max(1, len(other)) < 2:
+        return False
+    ours, theirs = _runs(one), _runs(other)
+    return min(len(ours), len(theirs)) >= _ENOUGH and len(ours & theirs) >= 0.6 * len(ours | theirs)
+
+
+_ENOUGH = 40
+"""Runs of letters from which it can be told."""
+
+
+@functools.lru_cache(maxsize=64)
+def _runs(text: str) -> frozenset[str]:
+    letters = "".join(filter(str.isalnum, text[:8000].casefold()))
+    # Four Japanese characters say as much as eight letters.
+    size = 8 if " " in text[:100] else 4
+    return frozenset(letters[at : at + size] for at in range(len(letters) - size + 1))
 
 
 @looks_for("number-order")

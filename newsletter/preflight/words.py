@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from urllib.parse import unquote
 
 from newsletter import fields
@@ -385,9 +385,21 @@ def same_headlines(facts: Facts) -> Iterator[Found]:
     seen: dict[str, int] = {}
     for story in facts.edition.stories:
         bare = "".join(filter(str.isalnum, story.headline.casefold()))
-        first = seen.setdefault(bare, story.position)
-        if first != story.position:
-            yield Found(f"story {first} has the same headline", "Give each its own.", story.position, "headline")
+        if bare in seen:
+            yield Found(f"story {seen[bare]} has the same headline", "Give each its own.", story.position, "headline")
+            continue
+        if near := next((first for other, first in seen.items() if _nearly(other, bare)), None):
+            what = f"story {near} has nearly the same headline"
+            yield Found(what, "See whether they are two.", story.position, "headline", level=Level.note)
+        seen[bare] = story.position
+
+
+def _nearly(one: str, other: str) -> bool:
+    """Whether two headlines differ in some letters only; those that differ in a figure, as "part 2", mean it."""
+    if [*filter(str.isdigit, one)] != [*filter(str.isdigit, other)]:
+        return False
+    told = SequenceMatcher(None, one, other, autojunk=False)
+    return told.quick_ratio() >= 0.9 and told.ratio() >= 0.9
 
 
 @looks_for("headline-long")
