@@ -48,7 +48,10 @@ def parse(text: str, path: Path, shape: type[T]) -> T:
             line=int(found[1]) if found else None,
             column=int(found[2]) if found else None,
         ) from None
-    except msgspec.ValidationError as error:
+    except ValueError as error:
+        if not isinstance(error, msgspec.ValidationError):
+            # Python's own, of a number with thousands of digits; tomllib lets it through.
+            raise ConfigMistake("a number in it has too many digits", where=path) from None
         what, _, at = str(error).partition(" - at ")
         place = re.search(r"`\$\.?([^`]*)`$", at)
         key = _named(raw, shape, str(error), place[1] if place else "")

@@ -26,7 +26,7 @@ from test_render_edition import issue_with
 from newsletter import issue_folder, issues, pictures, verifying
 from newsletter.cli import newsletter
 from newsletter.corrections import Wish, correct
-from newsletter.errors import ConfigMistake, IssueMistake, Mistake, PictureMistake
+from newsletter.errors import ConfigMistake, DraftMistake, IssueMistake, Mistake, PictureMistake
 from newsletter.folder import Folder
 from newsletter.issue_folder.description import Description, written
 from newsletter.models import Correction, Delivery, Draft, Issue, Notice, Picture, Rendition, Story, Subscriber
@@ -158,7 +158,7 @@ def test_an_export_is_brought_up_to_date_and_what_others_put_there_stays(lite_fo
     assert (after.st_mtime_ns, after.st_ino) == (untouched.st_mtime_ns, untouched.st_ino)
 
 
-@pytest.mark.parametrize("there", ["something", "another issue", "a file", "a link"])
+@pytest.mark.parametrize("there", ["something", "another issue", "no issue", "a file", "a link"])
 def test_a_folder_that_holds_anything_else_is_left_alone(lite_folder: Folder, tmp_path: Path, there: str) -> None:
     with lite_folder.session() as session:
         made = issue_folder.files(session, lite_folder, gone(session, lite_folder))
@@ -168,6 +168,9 @@ def test_a_folder_that_holds_anything_else_is_left_alone(lite_folder: Folder, tm
         (place / "thesis.txt").write_text("Mine.")
     elif there == "another issue":
         issue_folder.write({**made, "issue.toml": made["issue.toml"].replace(b"number = 21", b"number = 22")}, place)
+    elif there == "no issue":
+        place.mkdir()
+        (place / "issue.toml").write_text('volume = "II"\nnumber = inf\n')
     elif there == "a file":
         place.write_text("Mine.")
     else:
@@ -471,6 +474,20 @@ def test_corrections_of_a_folder_written_by_hand_become_revisions(lite_folder: F
         ("issue.toml", "stories = [", "stories = [] #", "issue.toml, line 4"),
         ("issue.toml", '2.md"]', '2.md"]\n[times]\nsends = 2022-03-15T09:00:00', "line 6: sends has no zone"),
         ("issue.toml", "number = 3", "number = 3\nformat = 1\xff", "issue.toml, line 3"),
+        ("issue.toml", "number = 3", f"number = {'3' * 5000}", "issue.toml: a number in it has too many digits"),
+        ("issue.toml", "number = 3", "number = 3\nslot = 2222-03-15", "line 3: 2222-03-15 is yet to come"),
+        (
+            "issue.toml",
+            '2.md"]',
+            '2.md"]\n[times]\nsends = 0001-01-01T00:00:00+14:00',
+            "line 6: sends is no time of an",
+        ),
+        (
+            "issue.toml",
+            '2.md"]',
+            '2.md"]\n[times]\nsends = 9999-12-31T23:59:59-14:00',
+            "line 6: sends is no time of an",
+        ),
         ("stories/1.md", "headline: An old story", "headline: An old: story", "1.md, line 2"),
         ("stories/1.md", "Long ago.", "Long \x07 ago.", "1.md, line 8: the text holds a control character"),
         ("stories/1.md", "../pictures/hills.png", "../pictures/none.png", "pictures/none.png: there is no such file"),
@@ -514,6 +531,9 @@ def test_what_is_wrong_in_a_folder_is_said_with_its_file_and_line_and_nothing_is
         ("revision = 2\nwords = ''", "can't be empty"),
         ("revision = 2\nwords = 'x'\nmade = 2022-03-15T09:00:00", "made has no zone"),
         ("revision = 1\nwords = 'x'", "at least 2"),
+        ("revision = 2\nwords = 'Dear [[name]]'", "revision 2: the words hold a merge field"),
+        ("revision = 2\nwords = ' '", "revision 2: the words are missing"),
+        ("revision = 2\nwords = 'x'\nmade = 0001-01-01T00:00:00+14:00", "revision 2 can't have been made then"),
     ],
 )
 def test_a_correction_in_a_folder_that_can_not_be_is_refused(
@@ -524,6 +544,24 @@ def test_a_correction_in_a_folder_that_can_not_be_is_refused(
         file.write(f"[[corrections]]\ndate = 2022-03-20\n{toml}\n")
     with pytest.raises(Mistake, match=re.escape(said)):
         issue_folder.read(place, lite_folder.config, LATER)
+
+
+def test_a_correction_of_a_day_that_is_yet_to_come_is_refused(lite_folder: Folder, tmp_path: Path) -> None:
+    place = by_hand(tmp_path / "old")
+    with (place / "issue.toml").open("a") as file:
+        file.write("[[corrections]]\ndate = 2222-03-20\nrevision = 2\nwords = 'x'\n")
+    with pytest.raises(IssueMistake, match="revision 2 can't have been made then"):
+        issue_folder.read(place, lite_folder.config, LATER)
+
+
+def test_what_went_in_the_east_this_morning_is_not_yet_to_come_because_it_is_yesterday_in_greenwich(
+    lite_folder: Folder, tmp_path: Path
+) -> None:
+    place = by_hand(tmp_path / "old")
+    evening = dt.datetime(2022, 3, 14, 23, 30, tzinfo=dt.UTC)
+    assert issue_folder.read(place, lite_folder.config, evening).description.date == dt.date(2022, 3, 15)
+    with pytest.raises(IssueMistake, match="yet to come"):
+        issue_folder.read(place, lite_folder.config, evening - dt.timedelta(days=1))
 
 
 # ---- what can't be trusted
@@ -558,6 +596,28 @@ def test_what_is_no_file_is_not_waited_for(lite_folder: Folder, tmp_path: Path) 
     os.mkfifo(place / "stories" / "1.md")
     with pytest.raises(IssueMistake, match="this is not a file"):
         issue_folder.read(place, lite_folder.config, LATER)
+
+
+@pytest.mark.parametrize("what", ["stories/1.md", "pictures/hills.png", "issue.toml"])
+def test_a_folder_in_the_place_of_a_file_is_said_to_be_none(lite_folder: Folder, tmp_path: Path, what: str) -> None:
+    place = by_hand(tmp_path / "old")
+    (place / what).unlink()
+    (place / what).mkdir()
+    with pytest.raises(IssueMistake, match="this is not a file"):
+        issue_folder.read(place, lite_folder.config, LATER)
+
+
+@pytest.mark.parametrize("line", ['alt: "\\0"', 'credit: "a\\ud800"', 'author: "\\udc00"'])
+def test_what_no_database_can_hold_is_refused_in_an_exported_story_too(
+    lite_folder: Folder, tmp_path: Path, line: str
+) -> None:
+    exported(lite_folder, tmp_path / "one")
+    emptied(lite_folder)
+    story = next((tmp_path / "one" / "stories").glob("2-*.md"))
+    story.write_text(story.read_text("utf-8").replace("---\n", f"---\n{line}\n", 1), "utf-8")
+    summed(tmp_path / "one")
+    with pytest.raises(DraftMistake, match=f"2-.*md: the {line.partition(':')[0]} holds a NUL or half a character"):
+        taken_in(lite_folder, tmp_path / "one")
 
 
 def test_a_file_without_end_is_not_read_to_its_end(lite_folder: Folder, tmp_path: Path) -> None:

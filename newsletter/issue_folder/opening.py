@@ -53,10 +53,10 @@ class Opened:
             raise IssueMistake(f"there is no such file{said}", where=path) from None
         except OSError as error:
             raise IssueMistake(f"it can't be read: {error.strerror}", where=path) from None
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise IssueMistake("this is not a file", where=path)
         with os.fdopen(descriptor, "rb") as file:
-            about = os.fstat(file.fileno())
-            if not stat.S_ISREG(about.st_mode):
-                raise IssueMistake("this is not a file", where=path)
             try:
                 content = file.read(LARGEST + 1)
             except OSError as error:

@@ -25,6 +25,10 @@ _KINDS = {name: kind for kind, name in FILES.items()}
 _PLACE = re.compile(r"renditions/(?:revision-([1-9][0-9]{0,5})/)?([a-z]+\.[a-z]+)")
 _MAILED = (RenditionKind.html, RenditionKind.text, RenditionKind.page, RenditionKind.entry)
 _LATER = (RenditionKind.page, RenditionKind.entry)
+_EASTWARD = dt.timedelta(hours=14)
+"""How far the easternmost clocks are ahead of UTC: there, an issue dated tomorrow may have gone."""
+_ENDS = (dt.MINYEAR, dt.MAXYEAR)
+"""Years that have times which are none in another zone."""
 _CHANGED = (
     f"Bring it back as it was. To have an issue rendered anew, take out {SUMS}, renditions/ and what issue.toml says of"
     " them."
@@ -96,22 +100,31 @@ def _check(found: FolderRead, now: dt.datetime) -> None:
             raise found.mistake(f"the {key} holds a line break or a control character", key, "Write it on one line.")
     if said.through is not None and said.through <= said.number:
         raise found.mistake(f"it can't run from No {said.number} to No {said.through}", "through")
-    if said.date > now.date():
+    today = (now + _EASTWARD).date()
+    if said.date > today:
         raise found.mistake(f"{said.date} is yet to come, so it can't have been sent", "date")
+    if said.slot is not None and said.slot > today:
+        raise found.mistake(
+            f"{said.slot} is yet to come, and the issue of that day would not be made",
+            "slot",
+            "Give it the day it went.",
+        )
     for name in said.times.__struct_fields__:
         moment = getattr(said.times, name)
         if moment is not None and moment.tzinfo is None:
             raise found.mistake(f"{name} has no zone", f"times.{name}", "Write it as in 2023-11-14T14:00:00Z.")
+        if moment is not None and moment.year in _ENDS:
+            raise found.mistake(f"{name} is no time of an issue: {moment}", f"times.{name}")
     if len(set(said.stories)) < len(said.stories):
         twice = next(each for each in said.stories if said.stories.count(each) > 1)
         raise found.mistake(f'"{twice}" is listed twice', "stories")
     revision = 1
     for each in said.corrections:
-        _check_correction(found, each, revision)
+        _check_correction(found, each, revision, today)
         revision = each.revision
 
 
-def _check_correction(found: FolderRead, each: Correction, before: int) -> None:
+def _check_correction(found: FolderRead, each: Correction, before: int, today: dt.date) -> None:
     key = "corrections"
     if each.revision != before + 1:
         raise found.mistake(
@@ -123,6 +136,8 @@ def _check_correction(found: FolderRead, each: Correction, before: int) -> None:
         raise found.mistake("a headline and a text belong to a story", key, "Say which with story = 1.")
     if each.made is not None and each.made.tzinfo is None:
         raise found.mistake("made has no zone", key, "Write it as in 2023-11-20T14:00:00Z.")
+    if each.date > today or (each.made is not None and each.made.year in _ENDS):
+        raise found.mistake(f"revision {each.revision} can't have been made then", key)
     headline = "headline" if each.headline is None else each.headline
     body = "text" if each.body is None else each.body
     if (what := _unfit(headline, body)) is not None:
@@ -130,6 +145,9 @@ def _check_correction(found: FolderRead, each: Correction, before: int) -> None:
     if not found.description.renditions:
         for wrong in wrongs(Written(headline=headline, body=body), (), pictured=False):
             raise found.mistake(f"revision {each.revision}: {wrong.what}", key, wrong.remedy)
+        if "[[" in each.words or not each.words.strip():
+            what = "the words hold a merge field" if each.words.strip() else "the words are missing"
+            raise found.mistake(f"revision {each.revision}: {what}", key, "Write out what was wrong and what is right.")
     if re.search("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]", each.words):
         raise found.mistake("the words hold a line break or a control character", key, "Write them on one line.")
 
@@ -225,7 +243,9 @@ def _story(opened: Opened, found: FolderRead, name: str, *, kept: bool) -> Story
     if not kept:
         # What a draft has to be, but for its section: there may have been others at that time.
         return StoryRead(story_file.read(raw, {"": ()}, where=where, beside=where.parent).written, picture)
-    # What readers have had is as it is, whatever drafts have to be today.
+    # What readers have had is as it is, whatever drafts have to be today, but a database must be able to hold it.
+    if found_in := next((key for key, text in told.items() if re.search("[\0\ud800-\udfff]", text)), None):
+        raise DraftMistake(f"the {found_in} holds a NUL or half a character", where=where, remedy="Take it out.")
     if (wrong := _unfit(told.get("headline", ""), body, told.get("section", ""), told.get("author", ""))) is not None:
         raise DraftMistake(wrong, where=where)
     written = Written(

@@ -150,7 +150,7 @@ def _before(place: Path) -> tuple[str, int, int] | None:
     """Which issue a folder holds; None where it holds none."""
     try:
         return _identity(_text(place / DESCRIPTION))
-    except (tomllib.TOMLDecodeError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 
