@@ -6,6 +6,7 @@ import datetime as dt
 import functools
 import http.server
 import json
+import re
 import shutil
 import socket
 import threading
@@ -302,6 +303,29 @@ def test_a_folder_with_something_else_in_it_is_left_alone(archive: Folder, tmp_p
     with pytest.raises(WebMistake, match="read"):
         build(archive, tmp_path / "trap", ("digest",), LATER)
     assert (tmp_path / "home" / "thesis.txt").read_text() == "dear"
+
+
+def test_a_link_to_a_picture_elsewhere_keeps_no_archive_from_being_built(archive: Folder, tmp_path: Path) -> None:
+    elsewhere = f"https://other.example.org/pictures/{'a' * 64}.png"
+    with archive.session() as session:
+        issue = session.scalars(select(Issue).where(Issue.volume == 2, Issue.number == 2)).one()
+        corrections.correct(session, archive, issue, corrections.Wish("A link.", 1, body=f"[See]({elsewhere})"), LATER)
+    build(archive, tmp_path / "public", ("digest",), LATER)
+    assert elsewhere.encode() in (tmp_path / "public/digest/2/2/index.html").read_bytes()
+    assert not (tmp_path / "public/pictures").exists()
+
+
+def test_the_other_numbers_of_a_combined_issue_keep_a_style_that_is_there(archive: Folder, tmp_path: Path) -> None:
+    target = tmp_path / "public"
+    with archive.session() as session:
+        session.scalars(select(Issue).where(Issue.volume == 2, Issue.number == 3)).one().through = 4
+    build(archive, target, ("digest",), LATER)
+    sheet = archive.templates / "web" / "reader.css"
+    sheet.write_text(sheet.read_text("utf-8") + "\n.new { color: #123456; }\n", "utf-8")
+    build(archive, target, ("digest",), LATER)
+    style = re.search(r'href="/(look/\w+\.css)"', (target / "digest/2/4/index.html").read_text("utf-8"))
+    assert style
+    assert (target / style[1]).is_file()
 
 
 def test_pages_under_a_path_are_built_under_it(archive: Folder, tmp_path: Path) -> None:

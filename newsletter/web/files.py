@@ -19,12 +19,14 @@ from pathlib import Path
 
 import msgspec
 from flask.testing import FlaskClient
+from sqlalchemy import select
 
 from newsletter.archive import catalogue as catalogues
 from newsletter.archive import citation, feeds, shards
 from newsletter.archive.catalogue import Catalogue, Entry
 from newsletter.errors import WebMistake
 from newsletter.folder import Folder
+from newsletter.models import Picture
 from newsletter.web import make, pages
 from newsletter.web.archive import neighbours
 from newsletter.web.shelf import Shelf
@@ -88,6 +90,9 @@ class _Build:
         self._app = make(folder, lambda: now, static=True)
         self._site: Site = self._app.extensions["newsletter"]
         self._client: FlaskClient = self._app.test_client()
+        with folder.reading() as session:
+            kept = session.execute(select(Picture.sha256, Picture.extension)).all()
+        self._kept = {f"{sha256}.{extension}" for sha256, extension in kept}
 
     def run(self, bar: Bar) -> Built:
         shelf = self._site.shelf
@@ -139,6 +144,11 @@ class _Build:
         made = {f"{of.slug}/index.html": self._get(home)}
         for volume in of.volumes:
             made[f"{of.slug}/{volume}/index.html"] = self._get(f"{home}/{volume}")
+        for entry in of.entries:
+            # The other numbers of a combined issue: their pages have no style of their own, as an issue's has.
+            for number in range(entry.number + 1, entry.last + 1):
+                path = f"{entry.volume}/{number}"
+                made[f"{of.slug}/{path}/index.html"] = self._get(f"{home}/{path}")
         for name in feeds.NAMES:
             made[f"{of.slug}/{name}"] = self._get(f"{home}/{name}")
         made[f"{of.slug}/search/index.html"] = self._get(f"{home}/search")
@@ -165,9 +175,8 @@ class _Build:
 
     def _paths(self, of: Catalogue, entry: Entry) -> list[str]:
         name = self._name(of, entry)
-        others = [f"{of.slug}/{entry.volume}/{number}/index.html" for number in range(entry.number + 1, entry.last + 1)]
         paper = [f"{name}.pdf"] if entry.paper_bytes else []
-        return [f"{name}/index.html", f"{name}.bib", f"{name}.ris", *paper, *others]
+        return [f"{name}/index.html", f"{name}.bib", f"{name}.ris", *paper]
 
     def _made_from(self, of: Catalogue, entry: Entry) -> str:
         """Changes with whatever an issue's files are made from."""
@@ -189,9 +198,10 @@ class _Build:
         return content
 
     def _pictures(self, content: bytes) -> None:
-        for name in dict.fromkeys(_PICTURE.findall(content)):
-            path = f"pictures/{name.decode()}"
-            if path in self._files:
+        for name in dict.fromkeys(map(bytes.decode, _PICTURE.findall(content))):
+            path = f"pictures/{name}"
+            if path in self._files or name not in self._kept:
+                # What isn't in the store is another site's, that a story links to.
                 continue
             if self._there(path):
                 self._files[path] = self._before.files[path]
