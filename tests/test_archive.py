@@ -11,6 +11,7 @@ import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import feedparser
 import html5lib
@@ -280,6 +281,25 @@ def test_an_address_with_a_slash_behind_it_leads_to_the_page(lite_archive: Folde
         assert served.get(path).status_code == 200
     for path in ("/elsewhere/", "/digest/x/", "/digest/2/4.pdf/"):
         assert served.get(path).status_code == 404, path
+
+
+def test_under_a_path_base_url_is_the_front_page_and_every_way_leads_on_under_it(lite_archive: Folder) -> None:
+    config = msgspec.structs.replace(lite_archive.config, base_url="https://example.org/news")
+    under = client(dataclasses.replace(lite_archive, config=config))
+    for path in ("/news", "/news/", "/"):
+        answer = under.get(path)
+        assert (answer.status_code, answer.headers["Location"]) == (302, "/news/digest"), path
+    assert under.get("/newsletter").status_code == 404
+    doubled = under.get("/news/digest//2")
+    assert urlsplit(doubled.headers["Location"]).path == "/news/digest/2"
+
+
+def test_a_path_that_is_called_like_a_publication_is_that_publications_page(lite_archive: Folder) -> None:
+    config = msgspec.structs.replace(lite_archive.config, base_url="https://example.org/digest")
+    under = client(dataclasses.replace(lite_archive, config=config))
+    assert under.get("/digest/digest").status_code == 200
+    # A web server in front that takes the path off asks so for the same page: to be sent there again would go on.
+    assert under.get("/digest").status_code == 200
 
 
 def test_a_combined_issue_is_found_by_each_of_its_numbers(lite_archive: Folder) -> None:

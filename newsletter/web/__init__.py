@@ -46,7 +46,7 @@ def make(
     safety.guard(app)
     for blueprint in (archive, hooks, leaving, lost_link, measured, numbers, preferences, reading, signup, work):
         app.register_blueprint(blueprint)
-    app.wsgi_app = UnderPrefix(app.wsgi_app, site.prefix)  # type: ignore[method-assign]
+    app.wsgi_app = UnderPrefix(app.wsgi_app, site.prefix, folder.config.publications)  # type: ignore[method-assign]
     if folder.config.web.proxies:
         hops = folder.config.web.proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0, x_prefix=0)  # type: ignore[method-assign]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from gettext import NullTranslations
 from pathlib import Path
@@ -123,14 +123,18 @@ def _tokens(values: Mapping[str, str]) -> str:
 
 
 class UnderPrefix:
-    """Takes the path of base_url off, for a web server in front that passes it on."""
+    """Takes the path of base_url off, for a web server in front that passes it on; where we send a reader has it."""
 
-    def __init__(self, app: WSGIApplication, prefix: str) -> None:
+    def __init__(self, app: WSGIApplication, prefix: str, slugs: Container[str]) -> None:
         self._app = app
         self._prefix = prefix
+        # One that is called like a publication may be that publication's page, of a server that takes the path off.
+        self._front = "" if prefix.removeprefix("/") in slugs else prefix
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
-        if self._prefix and path.startswith(self._prefix + "/"):
-            environ["PATH_INFO"] = path[len(self._prefix) :]
+        if self._prefix:
+            environ["SCRIPT_NAME"] = self._prefix
+            if path == self._front or path.startswith(self._prefix + "/"):
+                environ["PATH_INFO"] = path[len(self._prefix) :] or "/"
         return self._app(environ, start_response)
