@@ -37,6 +37,10 @@ def _say(error: BaseException) -> int:
     if isinstance(error, click.Abort | KeyboardInterrupt):
         click.echo("Stopped.", err=True)
         return 130
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        # Octets that aren't UTF-8 come from the command line as halves of characters.
+        click.echo("Something that was typed isn't UTF-8, and can't be written down.", err=True)
+        return 2
     if isinstance(error, BrokenPipeError):
         sys.stderr.close()
         return 141

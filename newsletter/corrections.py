@@ -129,7 +129,7 @@ def _had(session: Session, issue: Issue) -> bool:
 
 def _words(words: str) -> str:
     words = words.strip()
-    if not words:
+    if not drafts.visible(words):
         raise IssueMistake("a correction says what was wrong and what is right", remedy='Say it with --words "…".')
     if len(words) > LONGEST:
         raise IssueMistake(f"these words have {len(words):,} characters; {LONGEST:,} is the most")

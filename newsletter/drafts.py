@@ -78,9 +78,9 @@ def wrongs(written: Written, sections: Sequence[str], *, pictured: bool) -> Iter
             )
         elif len(value) > limit:
             yield Wrong(key, f"{name} has {len(value):,} characters; {limit:,} is the most")
-    if not _seen(written.headline):
+    if not visible(written.headline):
         yield Wrong("headline", "the headline is missing", "Write headline: What the story says.")
-    if not _seen(written.body):
+    if not visible(written.body):
         yield Wrong("body", "the story has no text")
     elif len(written.body) > LONGEST_BODY:
         yield Wrong(
@@ -313,7 +313,7 @@ def standing(session: Session, draft: Draft) -> str:
     return f"Vol {issue.volume} No {issue.number}{through}"
 
 
-def _seen(text: str) -> bool:
+def visible(text: str) -> bool:
     """Whether there is anything in it that a reader sees."""
     return any(unicodedata.category(letter)[0] not in "CZM" or letter in _OF_ITS_OWN for letter in text)
 

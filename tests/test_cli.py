@@ -127,6 +127,14 @@ def commands() -> Iterator[tuple[str, click.Command, str]]:
     return walk(top, "newsletter", None)
 
 
+def test_octets_on_the_command_line_that_are_no_utf_8_are_said_to_be_none_and_nothing_is_changed(
+    assembled: Desk,
+) -> None:
+    a_sentence(assembled.type("issue", "hold", "next", "--why", "a source\udcff"), "typed isn't UTF-8")
+    a_sentence(assembled.type("issue", "hold", "next", "--why", "a source", "--by", "\udce9"), "typed isn't UTF-8")
+    assert assembled.issue()["state"] == "assembled"
+
+
 # ---- help
 
 

@@ -242,6 +242,7 @@ def test_a_cancelled_issue_that_some_readers_have_can_be_corrected(
     ("wish", "said"),
     [
         (Wish("  "), "what was wrong and what is right"),
+        (Wish("\u200b \u2060"), "what was wrong and what is right"),
         (Wish("x" * 1001), "1,001 characters"),
         (Wish("a\nb"), "line break"),
         (Wish("a\u2028b"), "line break"),
