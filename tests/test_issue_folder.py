@@ -564,6 +564,20 @@ def test_what_went_in_the_east_this_morning_is_not_yet_to_come_because_it_is_yes
         issue_folder.read(place, lite_folder.config, evening - dt.timedelta(days=1))
 
 
+def test_an_issue_that_was_sent_before_its_day_goes_into_a_folder_and_back_on_the_same_day(
+    lite_folder: Folder, tmp_path: Path
+) -> None:
+    with lite_folder.session() as session:
+        issue = gone(session, lite_folder)
+        issue.slot = issue.date = dt.date(2023, 11, 28)
+        made = issue_folder.files(session, lite_folder, issue)
+    issue_folder.write(made, tmp_path / "one")
+    emptied(lite_folder)
+    number = taken_in(lite_folder, tmp_path / "one", NOW + dt.timedelta(hours=1))
+    with lite_folder.session() as session:
+        assert issue_folder.files(session, lite_folder, session.get_one(Issue, number)) == made
+
+
 # ---- what can't be trusted
 
 

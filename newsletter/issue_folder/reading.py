@@ -100,21 +100,23 @@ def _check(found: FolderRead, now: dt.datetime) -> None:
             raise found.mistake(f"the {key} holds a line break or a control character", key, "Write it on one line.")
     if said.through is not None and said.through <= said.number:
         raise found.mistake(f"it can't run from No {said.number} to No {said.through}", "through")
-    today = (now + _EASTWARD).date()
-    if said.date > today:
-        raise found.mistake(f"{said.date} is yet to come, so it can't have been sent", "date")
-    if said.slot is not None and said.slot > today:
-        raise found.mistake(
-            f"{said.slot} is yet to come, and the issue of that day would not be made",
-            "slot",
-            "Give it the day it went.",
-        )
     for name in said.times.__struct_fields__:
         moment = getattr(said.times, name)
         if moment is not None and moment.tzinfo is None:
             raise found.mistake(f"{name} has no zone", f"times.{name}", "Write it as in 2023-11-14T14:00:00Z.")
         if moment is not None and moment.year in _ENDS:
             raise found.mistake(f"{name} is no time of an issue: {moment}", f"times.{name}")
+    today = (now + _EASTWARD).date()
+    # One may be sent before its day; then its times say so.
+    gone = said.times.started is not None and said.times.started <= now
+    if said.date > today and not gone:
+        raise found.mistake(f"{said.date} is yet to come, so it can't have been sent", "date")
+    if said.slot is not None and said.slot > today and not gone:
+        raise found.mistake(
+            f"{said.slot} is yet to come, and the issue of that day would not be made",
+            "slot",
+            "Give it the day it went.",
+        )
     if len(set(said.stories)) < len(said.stories):
         twice = next(each for each in said.stories if said.stories.count(each) > 1)
         raise found.mistake(f'"{twice}" is listed twice', "stories")
