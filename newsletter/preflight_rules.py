@@ -54,7 +54,9 @@ RULES: dict[str, Rule] = {
         "Gmail cuts a mail off at about 102,000 bytes.",
     ),
     # what an inbox shows
-    "subject-empty": Rule(_E, "the subject is empty for some readers", "An empty subject looks like a fault, or spam."),
+    "subject-empty": Rule(
+        _E, "the subject is empty for some readers, or has no word", "An empty subject looks like a fault, or spam."
+    ),
     "subject-long": Rule(
         _W, "the subject has more than 90 columns", "Its end is cut off on desks as well as on phones."
     ),
@@ -98,7 +100,7 @@ RULES: dict[str, Rule] = {
         _W, "a link is http, not https", "On an open network anybody can read it, and change what comes back."
     ),
     "link-words": Rule(
-        _W, 'a link says "here", "more" or the like', "A screen reader lists links by their words alone."
+        _W, 'a link says "here", "more" or the like, or nothing', "A screen reader lists links by their words alone."
     ),
     "link-bare": Rule(_W, "a link's words are a web address", "A screen reader spells it out, sign by sign."),
     "link-twice": Rule(
@@ -120,7 +122,11 @@ RULES: dict[str, Rule] = {
     "picture-in-text": Rule(
         _N, "a picture within a text is shown as a link", "Readers see words where a picture was meant."
     ),
-    "no-credit": Rule(_W, "a picture has no credit", "Readers can't tell whose it is, and its owner may ask."),
+    "no-credit": Rule(
+        _W,
+        "a picture has no credit, or one that names nobody",
+        "Readers can't tell whose it is, and its owner may ask.",
+    ),
     # structure
     "heading-order": Rule(
         _W, "the mail has no h1 or several, or skips a level of headings", "Screen readers go from heading to heading."
@@ -180,7 +186,7 @@ RULES: dict[str, Rule] = {
     # sources, and what went before
     "no-source": Rule(_W, "a story has no link and names no source", "Readers can't go and see for themselves."),
     "used-before": Rule(
-        _W, "a story was in an earlier issue, if in other words, or is in this one twice", "Readers have had it."
+        _W, "a story was in an earlier issue, if with small changes, or is in this one twice", "Readers have had it."
     ),
     "number-order": Rule(
         _W, "the number doesn't follow the last one", "Who keeps the issues looks for one that isn't there."

@@ -357,7 +357,23 @@ def test_an_authors_own_piece_and_one_that_names_its_source_need_no_link() -> No
     bare = {"link": "", "body": "The ministers met in Tokyo in the first week of November."}
     assert found("no-source", known(story(2, **bare)))
     assert not found("no-source", known(story(2, **bare, author="Ann Author")))
-    assert not found("no-source", known(story(2, link="", body=f"{bare['body']} Source: the ministry's minutes.")))
+    for named in ("Source: the ministry's minutes", "出典：外務省", "المصدر: واس", "Источник: ТАСС", "Źródło: PAP"):
+        assert not found("no-source", known(story(2, link="", body=f"{bare['body']} {named}."))), named
+    # To whom one may write is nowhere to see for oneself.
+    assert found("no-source", known(story(2, link="", body=f"{bare['body']} [Write](mailto:desk@example.org).")))
+
+
+def test_a_link_that_nobody_sees_is_told() -> None:
+    (finding,) = found("link-words", known(saying("The report is out.\n[](https://example.org/report)")))
+    assert (finding.line, finding.what) == (4, "nobody sees the link to https://example.org/report: it has no words")
+
+
+@pytest.mark.parametrize("credit", ["Photo:", "©", "Credit", "Photograph by", "-"])
+def test_a_credit_that_names_nobody_is_none(credit: str) -> None:
+    (finding,) = found("no-credit", known(pictured(credit=credit)))
+    assert finding.what == f'its picture\'s credit, "{credit}", names nobody'
+    assert not found("no-credit", known(pictured(credit=f"{credit} Ada")))
+    assert not found("no-credit", known(pictured(credit="Photo12")))
 
 
 @pytest.mark.parametrize(
@@ -392,6 +408,7 @@ def test_an_authors_own_piece_and_one_that_names_its_source_need_no_link() -> No
         ("www.example.org/report says so", "link-lost", Level.warning),
         ("こちらの[こちら](https://example.org/a)をご覧ください。", "link-words", Level.warning),
         ("[example.org/report/2023](https://example.org/report/2023)", "link-bare", Level.warning),
+        ("للمزيد اضغط [هنا](https://example.org/a).", "link-words", Level.warning),
         ("Sasakawa US wrote this.", "", None),
     ],
 )
@@ -425,6 +442,28 @@ def test_an_empty_subject_is_an_error_only_where_a_reader_would_get_one() -> Non
 
 
 # ---- size
+
+
+def test_an_empty_subject_is_no_error_where_readers_lack_only_what_it_does_not_hold() -> None:
+    subject = dataclasses.replace(sample(), subject="[[if city]]News of [[city]][[end]]")
+    assert not found(
+        "subject-empty", known(subject, audience=dataclasses.replace(READERS, lacking={"city": 0, "name": 3}))
+    )
+    assert found("subject-empty", known(subject, audience=dataclasses.replace(READERS, lacking={"city": 3, "name": 0})))
+
+
+@pytest.mark.parametrize("subject", ["🎉🎉", "…", "!!!"])
+def test_a_subject_without_a_word_is_a_warning(subject: str) -> None:
+    (finding,) = found("subject-empty", known(dataclasses.replace(sample(), subject=subject)))
+    assert (finding.level, finding.what) == (Level.warning, f'there is no word in "{subject}"')
+
+
+@pytest.mark.parametrize(
+    "change", [str, str.upper, "{}.".format, "{}!".format, lambda text: text.replace("\u00a0", " ")]
+)
+def test_a_preheader_repeats_the_subject_whatever_its_signs_spaces_and_capitals(change: Callable[[str], str]) -> None:
+    edition = dataclasses.replace(sample(), preheader=change(sample().subject))
+    assert found("preheader-repeats", known(edition))
 
 
 def test_the_longest_reader_counts() -> None:
@@ -499,7 +538,9 @@ def test_an_ornament_may_have_an_empty_alt_text_and_a_pixel_that_counts_none() -
     assert found("alt-missing", with_end('<img src="https://x.example.org/chart.png" width="10" height="2">'))
 
 
-@pytest.mark.parametrize("alt", ["photo", "DSC_0041", "a picture", "Screenshot 2023-11-01", "写真", "bridge.png"])
+@pytest.mark.parametrize(
+    "alt", ["photo", "DSC_0041", "a picture", "Screenshot 2023-11-01", "写真", "صورة", "-", "[alt text]", "bridge.png"]
+)
 def test_an_alt_text_that_tells_nothing(alt: str) -> None:
     assert found("alt-useless", known(pictured(alt=alt)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from wcwidth import iter_graphemes
@@ -9,6 +10,7 @@ from wcwidth import iter_graphemes
 from newsletter import fields
 from newsletter.preflight.facts import KNOWN, Facts
 from newsletter.preflight.finding import Found, looks_for
+from newsletter.preflight_rules import Level
 from newsletter.render.text import columns
 
 PHONE = 40
@@ -47,11 +49,17 @@ def empty_subject(facts: Facts) -> Iterator[Found]:
     elif not nothing and _some_lack(facts):
         what = "it is empty for readers of whom nothing is known"
         yield Found(what, "Give its merge field words to fall back to: [[name|…]].", where="the subject")
+    elif not any(map(str.isalnum, known)):
+        what = f'there is no word in "{known}"'
+        yield Found(what, _EDIT.format("subject"), where="the subject", level=Level.warning)
 
 
 def _some_lack(facts: Facts) -> bool:
-    """Whether some readers may lack a value; for all we know, where nobody was counted."""
-    return facts.audience is None or not facts.audience.lacking or any(facts.audience.lacking.values())
+    """Whether some readers may lack a value of the subject's; for all we know, where nobody was counted."""
+    if facts.audience is None or not facts.audience.lacking:
+        return True
+    lacking = [name for name, count in facts.audience.lacking.items() if count]
+    return any(re.search(rf"\[\[\s*(?:if\s+(?:not\s+)?)?{name}\b", facts.edition.subject) for name in lacking)
 
 
 @looks_for("subject-long")
@@ -95,6 +103,9 @@ def long_preheader(facts: Facts) -> Iterator[Found]:
 
 @looks_for("preheader-repeats")
 def repeating_preheader(facts: Facts) -> Iterator[Found]:
-    subject, preheader = facts.edition.subject.strip().casefold(), facts.edition.preheader.strip().casefold()
-    if preheader and (preheader == subject or preheader in subject):
+    # Signs at the end, capitals and spaces of another kind make no other words.
+    subject, preheader = (
+        " ".join(re.findall(r"\w+", text.casefold())) for text in (facts.edition.subject, facts.edition.preheader)
+    )
+    if preheader and preheader in subject:
         yield Found("it only repeats the subject", _EDIT.format("preheader"), where="the preheader")

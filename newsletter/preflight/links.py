@@ -36,7 +36,8 @@ _VAGUE = frozenset(
     ici|cliquez ici|plus|lire la suite|en savoir plus|aquí|haga clic aquí|más|leer más|qui|clicca qui|leggi di più|
     aqui|clique aqui|leia mais|saiba mais|klik hier|lees meer|meer|
     こちら|ここ|ここをクリック|こちらをクリック|詳細|詳しくは|詳しくはこちら|詳細はこちら|続きを読む|もっと見る|
-    这里|點擊這裡|点击这里|更多|여기|여기를 클릭|더 보기|자세히 보기""".replace("\n", "")
+    这里|點擊這裡|点击这里|更多|여기|여기를 클릭|더 보기|자세히 보기|
+    هنا|اضغط هنا|انقر هنا|المزيد|اقرأ المزيد|כאן|לחצו כאן|עוד|קרא עוד|קראו עוד""".replace("\n", "")
     .replace("    ", "")
     .split("|")
 )
@@ -217,6 +218,13 @@ def vague_links(facts: Facts) -> Iterator[Found]:
             yield target.found(
                 f'a link says only "{target.words}"', "Link the words that say what is behind it: the report's name."
             )
+    for story in facts.edition.stories:
+        for link in facts.readings[story.position].links:
+            if link.url is not None and not link.words and not link.picture:
+                remedy = "Write words between its square brackets."
+                yield Found(
+                    f"nobody sees the link to {link.url}: it has no words", remedy, story.position, row=link.row
+                )
 
 
 @looks_for("link-bare")

@@ -25,9 +25,17 @@ _NOTHING = frozenset(
     (  # noqa: SIM905 - a list of words
         "picture|image|photo|photograph|graphic|illustration|logo|alt|alt text|a picture|an image|a photo|a photograph|"
         "bild|foto|ein bild|ein foto|imagen|una imagen|immagine|imagem|une image|une photo|"
-        "写真|画像|图片|照片|사진|그림"
+        "写真|画像|图片|照片|사진|그림|صورة|תמונה"
     ).split("|")
 )
+
+
+_NOBODY = re.compile(
+    r"[\W_]*(?:(?:photo(?:graph)?|picture|image|illustration|credits?|source|foto|bild|quelle|crédit|写真|صورة)"
+    r"(?: (?:by|credit|von|par|de))?)?[\W_]*",
+    re.IGNORECASE,
+)
+"""A credit that says what it is, and not whose: "Photo:", "©"."""
 
 
 @looks_for("alt-missing")
@@ -50,7 +58,8 @@ def useless_alt(facts: Facts) -> Iterator[Found]:
     for story in facts.edition.stories:
         alt = story.picture.alt.strip() if story.picture else ""
         remedy = "Say in a sentence what is to be seen in it."
-        if alt and (_FILE.fullmatch(alt) or alt.casefold().rstrip(".") in _NOTHING):
+        bare = alt.casefold().strip(" .[]()-–—_")
+        if alt and (_FILE.fullmatch(alt) or not bare or bare in _NOTHING):
             yield Found(f'its alt text, "{alt}", says nothing of what is to be seen', remedy, story.position, "alt")
         elif alt and alt.casefold() == story.headline.strip().casefold():
             yield Found("its alt text is the headline again", remedy, story.position, "alt")
@@ -112,10 +121,13 @@ def in_text(facts: Facts) -> Iterator[Found]:
 @looks_for("no-credit")
 def no_credit(facts: Facts) -> Iterator[Found]:
     for story in facts.edition.stories:
-        if story.picture and not story.picture.credit.strip():
-            yield Found(
-                "its picture has no credit", "Write credit: and whose picture it is.", story.position, "picture"
-            )
+        if story.picture is None:
+            continue
+        credit, remedy = story.picture.credit.strip(), "Write credit: and whose picture it is."
+        if not credit:
+            yield Found("its picture has no credit", remedy, story.position, "picture")
+        elif _NOBODY.fullmatch(credit):
+            yield Found(f'its picture\'s credit, "{credit}", names nobody', remedy, story.position, "credit")
 
 
 def _pictures(facts: Facts) -> Iterator[Any]:

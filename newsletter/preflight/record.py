@@ -14,7 +14,11 @@ from newsletter.preflight.finding import Found, looks_for
 from newsletter.preflight_rules import Level
 from newsletter.render.edition import StoryView
 
-_SOURCE = re.compile(r"\b(?:sources?|quellen?|fuentes?|fonti?|fontes?)\s*:|(?:出典|資料|来源)\s*[::]", re.IGNORECASE)
+_SOURCE = re.compile(
+    r"\b(?:sources?|quellen?|fuentes?|fonti?|fontes?|bron(?:nen)?|źródł[oa]|источники?|джерел[оа])\s*:"
+    r"|(?:出典|資料|来源|來源|출처|المصدر|المصادر|מקור(?:ות)?)\s*[:\uff1a]",
+    re.IGNORECASE,
+)
 
 
 @looks_for("used-before")
@@ -122,7 +126,7 @@ def date_differs(facts: Facts) -> Iterator[Found]:
 @looks_for("no-source")
 def no_source(facts: Facts) -> Iterator[Found]:
     for story in facts.edition.stories:
-        links = [link for link in facts.readings[story.position].links if link.url is not None]
+        links = [link for link in facts.readings[story.position].links if (link.url or "").startswith("http")]
         # An author's own piece is its own source.
         named = story.author or _SOURCE.search(story.body)
         if not story.link and not links and not named:
