@@ -10,7 +10,8 @@ import re
 import shutil
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -303,6 +304,25 @@ def test_a_folder_with_something_else_in_it_is_left_alone(archive: Folder, tmp_p
     with pytest.raises(WebMistake, match="read"):
         build(archive, tmp_path / "trap", ("digest",), LATER)
     assert (tmp_path / "home" / "thesis.txt").read_text() == "dear"
+
+
+def test_an_issue_that_goes_while_an_archive_is_built_doesnt_bring_the_build_down(
+    archive: Folder, tmp_path: Path
+) -> None:
+    with archive.session() as session:
+        latest = session.scalars(select(Issue).where(Issue.volume == 2, Issue.number == 3)).one()
+        latest.state = IssueState.approved
+
+    @contextmanager
+    def going(_: int) -> Iterator[Callable[[int], None]]:
+        yield lambda _: None
+        with archive.session() as session:
+            session.get_one(Issue, latest.id).state = IssueState.sending
+
+    assert build(archive, tmp_path / "public", ("digest",), LATER, going).issues == 26
+    assert not (tmp_path / "public/digest/2/3/index.html").exists()
+    assert build(archive, tmp_path / "public", ("digest",), LATER).issues_made == 2, "the issue, and the one before it"
+    assert (tmp_path / "public/digest/2/3/index.html").exists()
 
 
 def test_a_link_to_a_picture_elsewhere_keeps_no_archive_from_being_built(archive: Folder, tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ from pathlib import Path
 
 import msgspec
 from flask.testing import FlaskClient
-from sqlalchemy import select
 
 from newsletter.archive import catalogue as catalogues
 from newsletter.archive import citation, feeds, shards
@@ -90,9 +89,6 @@ class _Build:
         self._app = make(folder, lambda: now, static=True)
         self._site: Site = self._app.extensions["newsletter"]
         self._client: FlaskClient = self._app.test_client()
-        with folder.reading() as session:
-            kept = session.execute(select(Picture.sha256, Picture.extension)).all()
-        self._kept = {f"{sha256}.{extension}" for sha256, extension in kept}
 
     def run(self, bar: Bar) -> Built:
         shelf = self._site.shelf
@@ -156,7 +152,9 @@ class _Build:
         language = self._folder.config.publications[of.slug].language
         with self._folder.reading() as session, self._app.test_request_context():
             index = shelf.index(session, of.slug)
-            texts = dict(catalogues.texts(session, self._folder, [entry.id for entry in of.entries]))
+            # As the lists are, it is of now: an issue may have gone since this build began.
+            ids = {place.entry.id for place in index.places if place is not None}
+            texts = dict(catalogues.texts(session, self._folder, sorted(ids)))
 
             def told(entry: Entry) -> tuple[str, str, str]:
                 path = self._site.path(of.slug, entry.volume, entry.number)
@@ -200,13 +198,19 @@ class _Build:
     def _pictures(self, content: bytes) -> None:
         for name in dict.fromkeys(map(bytes.decode, _PICTURE.findall(content))):
             path = f"pictures/{name}"
-            if path in self._files or name not in self._kept:
-                # What isn't in the store is another site's, that a story links to.
+            if path in self._files:
                 continue
             if self._there(path):
                 self._files[path] = self._before.files[path]
-            else:
+            elif self._ours_to_show(name):
                 self._put(path, self._get("/" + path))
+
+    def _ours_to_show(self, name: str) -> bool:
+        """Whether a picture is in the store; one that isn't is another site's, which a story links to."""
+        sha256, _, extension = name.partition(".")
+        with self._folder.reading() as session:
+            row = session.get(Picture, sha256)
+        return row is not None and row.extension == extension
 
     def _there(self, path: str) -> bool:
         """Whether a file is what was written there."""
