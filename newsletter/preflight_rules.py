@@ -186,7 +186,9 @@ RULES: dict[str, Rule] = {
     # sources, and what went before
     "no-source": Rule(_W, "a story has no link and names no source", "Readers can't go and see for themselves."),
     "used-before": Rule(
-        _W, "a story was in an earlier issue, if with small changes, or is in this one twice", "Readers have had it."
+        _W,
+        "a story was in an earlier issue, if with small changes, or is in this one twice",
+        "Readers have had it, or get it twice.",
     ),
     "number-order": Rule(
         _W, "the number doesn't follow the last one", "Who keeps the issues looks for one that isn't there."

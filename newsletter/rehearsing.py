@@ -34,7 +34,8 @@ def rehearsed(folder: Folder, slug: str, which: str, now: dt.datetime, look: Cal
         if issue.state is IssueState.open or issue.held_in is IssueState.open:
             event = issues.assemble(session, slug, publication, issue, now)
             if event.what is not issues.Happened.assembled:
-                raise IssueMistake(event.sentence)
+                # Nothing of that is kept, so it isn't held.
+                raise IssueMistake(f"{issues.name(issue)} can't be assembled: {issue.why}")
         seen.append(look(session, issue))
         raise _Enough
 

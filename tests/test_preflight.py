@@ -542,9 +542,19 @@ def test_without_an_error_the_exit_code_is_nought(desk: Folder) -> None:
     assert (said.exit_code, said.stdout.split("\n")[0][:22]) == (0, "Vol 2 No 21  no error,")
 
 
+def test_a_condition_without_an_end_is_told_with_its_story_file_and_line(desk: Folder) -> None:
+    path = desk.path / "open.md"
+    front = "---\nheadline: Ministers meet\nsection: Economy\nlink: https://example.org/a\n---\n\n"
+    path.write_text(f"{front}The ministers met in Tokyo in the first week of November.\n\n[[if city]]x\n", "utf-8")
+    run(desk, "draft", "add", str(path))
+    (row,) = json.loads(run(desk, "issue", "preflight", "--json").stdout)["findings"][:1]
+    assert (row["rule"], row["story"], row["headline"]) == ("not-rendered", 3, "Ministers meet")
+    assert (row["what"], row["where"], row["line"]) == ("this [[if …]] has no [[end]]", "open.md", 9)
+
+
 def test_an_issue_with_too_few_stories_is_a_sentence(desk: Folder) -> None:
     run(desk, "draft", "drop", "2")
-    with pytest.raises(IssueMistake, match="1 story is ready; at least 2 are needed"):
+    with pytest.raises(IssueMistake, match="can't be assembled: 1 story is ready; at least 2 are needed"):
         run(desk, "issue", "preflight")
 
 

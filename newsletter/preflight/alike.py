@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
-from newsletter.preflight.facts import Facts
+from newsletter.preflight.facts import Facts, Trouble
 from newsletter.preflight.finding import Found, looks_for
 from newsletter.render import pdf
 from newsletter.render.rendering import for_nobody
@@ -22,14 +22,20 @@ _FILES = {"the HTML": "issue.mjml", "the text": "issue.txt", "the page": "page.h
 def not_rendered(facts: Facts) -> Iterator[Found]:
     for trouble in facts.troubles:
         if trouble.rule == "not-rendered":
-            yield Found(trouble.what, trouble.remedy, trouble.story)
+            yield Found(trouble.what, trouble.remedy, trouble.story, row=_row(facts, trouble))
 
 
 @looks_for("no-pdf")
 def no_pdf(facts: Facts) -> Iterator[Found]:
     for trouble in facts.troubles:
         if trouble.rule == "no-pdf":
-            yield Found(trouble.what, trouble.remedy, trouble.story, where="the PDF")
+            yield Found(trouble.what, trouble.remedy, trouble.story, row=_row(facts, trouble), where="the PDF")
+
+
+def _row(facts: Facts, trouble: Trouble) -> int | None:
+    """On which line of a story's text it is. What is said of a first line may be about a headline that has fields."""
+    doubtful = trouble.story is not None and trouble.row == 0 and "[[" in facts.story(trouble.story).headline
+    return None if doubtful else trouble.row
 
 
 @looks_for("pdf-emoji")

@@ -42,6 +42,8 @@ class Trouble:
     what: str
     remedy: str
     story: int | None = None
+    row: int | None = None
+    """Of the story's text, from 0."""
 
 
 @dataclass(frozen=True, slots=True)

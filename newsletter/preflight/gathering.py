@@ -33,6 +33,9 @@ SOMEBODY = Reader((1 << 40) - 1, "reader@example.org", "", {}, None)
 _LAST = 3
 """Issues whose stories are held against this one's word by word, nearly."""
 
+_IN_STORY = re.compile(r'story (\d+), "')
+"""How rendering names a story in which something is wrong; the line is then that of its text."""
+
 _STYLE = re.compile(r"<mj-style(?P<inline>[^>]*)>(?P<css>.*?)</mj-style>", re.DOTALL)
 _INCLUDED = re.compile(r"""\{%-?\s*(?:include|import|from|extends)\s+["']([^"'\n]+)["']""")
 _TEMPLATED = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
@@ -105,6 +108,9 @@ def troubles(mistake: Mistake, *, on_paper: bool) -> tuple[Trouble, ...]:
         return tuple(
             Trouble(rule, f'no font has "{each.text}" ({each.name})', remedy, each.story) for each in mistake.letters
         )
+    if found := _IN_STORY.match(mistake.where or ""):
+        row = mistake.line - 1 if mistake.line else None
+        return (Trouble(rule, mistake.what, remedy, int(found[1]), row),)
     where = f"{mistake.where}{f', line {mistake.line}' if mistake.line else ''}: " if mistake.where else ""
     return (Trouble(rule, f"{where}{mistake.what}", remedy),)
 

@@ -43,7 +43,7 @@ def _text_had(story: StoryView, told: Earlier) -> Found | None:
         return Found(f"its text was in {told.issue}", "Drop its draft.", story.position, row=0)
     if _alike(told.body, story.body):
         what = f"its text was in {told.issue}, but for small changes"
-        return Found(what, "Drop its draft, or tell what is new alone.", story.position, row=0)
+        return Found(what, "Drop its draft, or tell only what is new.", story.position, row=0)
     return None
 
 
