@@ -634,6 +634,20 @@ def test_what_no_database_can_hold_is_refused_in_an_exported_story_too(
         taken_in(lite_folder, tmp_path / "one")
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("a" * 300 + ".png", "it can't be read: File name too long"), ("\\ud800.png", "no path within this folder")],
+)
+def test_a_name_that_no_file_can_have_is_a_mistake(lite_folder: Folder, tmp_path: Path, name: str, said: str) -> None:
+    place = by_hand(tmp_path / "old")
+    story = place / "stories" / "1.md"
+    story.write_text(story.read_text("utf-8").replace("../pictures/hills.png", f'"../pictures/{name}"'), "utf-8")
+    with pytest.raises(IssueMistake, match=said):
+        issue_folder.read(place, lite_folder.config, LATER)
+    with pytest.raises(IssueMistake, match="it can't be read: File name too long"):
+        issue_folder.read(tmp_path / ("a" * 300), lite_folder.config, LATER)
+
+
 def test_a_file_without_end_is_not_read_to_its_end(lite_folder: Folder, tmp_path: Path) -> None:
     place = by_hand(tmp_path / "old")
     with (place / "pictures" / "hills.png").open("wb") as file:

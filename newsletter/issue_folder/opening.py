@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -19,9 +20,13 @@ class Opened:
     """A folder that files are read from, each once."""
 
     def __init__(self, place: Path) -> None:
-        """IssueMistake where there is no such folder."""
+        """IssueMistake where there is no such folder, or none that can be read."""
         self.place = place
-        if not place.is_dir():
+        try:
+            there = place.is_dir()
+        except OSError as error:
+            raise IssueMistake(f"it can't be read: {error.strerror}", where=place) from None
+        if not there:
             raise IssueMistake("there is no such folder", where=place)
         self._read: dict[str, bytes] = {}
         self._size = 0
@@ -40,12 +45,12 @@ class Opened:
         path = self.place / name
         _check(name, path if not why else None, why)
         at = self.place
-        for part in PurePosixPath(name).parts:
-            at /= part
-            if at.is_symlink():
-                what = "this is a link, and may lead elsewhere"
-                raise IssueMistake(what, where=at, remedy="Put the file itself there.")
         try:
+            for part in PurePosixPath(name).parts:
+                at /= part
+                if at.is_symlink():
+                    what = "this is a link, and may lead elsewhere"
+                    raise IssueMistake(what, where=at, remedy="Put the file itself there.")
             # Looked at again once it is open: what is at a path may change.
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except FileNotFoundError:
@@ -87,7 +92,7 @@ def _check(name: str, where: Path | None, why: str) -> None:
         or parts.is_absolute()
         or ".." in parts.parts
         or "\\" in name
-        or "\0" in name
+        or re.search("[\0\ud800-\udfff]", name)
         or parts.as_posix() != name
         or len(name) > 500
     ):
