@@ -19,6 +19,7 @@ from newsletter.preflight import LOOKS, Facts, findings
 from newsletter.preflight.caniemail import support
 from newsletter.preflight.colours import colour, contrast, declarations
 from newsletter.preflight.facts import Earlier, Followed, Sheet, Spam, Trouble
+from newsletter.preflight.finding import capital
 from newsletter.preflight.gathering import sheets
 from newsletter.preflight.inbox import cut
 from newsletter.preflight.structure import script
@@ -191,6 +192,22 @@ def test_a_finding_names_the_story_its_file_and_the_line() -> None:
     assert (finding.story, finding.headline) == (2, sample().stories[1].headline)
     assert finding.line == body.count("\n", 0, body.index("[draft]")) + 1
     assert finding.place == f"story 2, line {finding.line} of its text"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("www.example.com is a name for examples", "www.example.com is a name for examples"),
+        ("https://localhost/ leads nowhere", "https://localhost/ leads nowhere"),
+        ("digest/inline.css, line 3", "digest/inline.css, line 3"),
+        ("base_url in config.toml", "base_url in config.toml"),
+        ("the subject", "The subject"),
+        ("a link says only “here...”", "A link says only “here...”"),
+        ('"TK" stands here', '"TK" stands here'),
+    ],
+)
+def test_a_sentence_begins_with_a_capital_but_for_a_name_that_has_none(words: str, sentence: str) -> None:
+    assert capital(words) == sentence
 
 
 # ---- what is right, and easily taken for wrong

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -57,8 +58,8 @@ class Finding(Struct, frozen=True):
 
 
 def capital(words: str) -> str:
-    """Words as the beginning of a sentence; a web address stays as it is."""
-    return words if "://" in words.split(" ", 1)[0] else words[:1].upper() + words[1:]
+    """Words as the beginning of a sentence; an address, a host, a file and a setting stay as they are."""
+    return words if re.search(r"[./_]\w|://", words.split(" ", 1)[0]) else words[:1].upper() + words[1:]
 
 
 @dataclass(frozen=True, slots=True)
