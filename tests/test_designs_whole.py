@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import datetime as dt
+import itertools
 import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pypdfium2
 import pytest
 from conftest import NOW
 from design_samples import DESIGNS, arabic
-from edition_sample import TEMPLATES, sample
+from edition_sample import TEMPLATES, sample, telling
 from everything import everything
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -158,6 +161,90 @@ def test_on_paper_who_wrote_a_story_is_never_the_last_line_of_a_page(design: str
     pages = pages_of(on_paper(dataclasses.replace(edition, stories=(first, second, third)), a_folder()))
     told = next(page for page in pages if squeezed("Idris Vance") in page)
     assert squeezed("The second begins.") in told
+
+
+FOOT = 62
+"""Points from the lower edge of the paper, under which nothing but the foot of the page stands."""
+
+
+@pytest.mark.parametrize("more", range(18, 30))
+@each_design
+def test_on_paper_no_line_and_no_section_is_left_behind_on_the_page_before_its_story(design: str, more: int) -> None:
+    edition = everything(design)
+    first, second, _ = edition.stories
+    first = dataclasses.replace(first, body="One line.\n\n" * more, link="", picture=None)
+    long = "The second begins. " + "It goes on for a good while, and then some more. " * 120
+    second = dataclasses.replace(second, body=long, section="Diplomacy", picture=None)
+    edition = dataclasses.replace(edition, stories=(first, second), notes=(), logo=None)
+    for page in list(pypdfium2.PdfDocument(on_paper(edition, a_folder())))[:-1]:
+        text = page.get_textpage()
+        said = squeezed(text.get_text_range()).casefold()
+        assert "diplomacy" not in said or squeezed(second.headline).casefold() in said
+        rects = map(text.get_rect, range(text.count_rects()))
+        lowest = min(bottom for _, bottom, _, _ in rects if bottom > FOOT)
+        drawn = [it.get_bounds() for it in page.get_objects([pypdfium2.raw.FPDF_PAGEOBJ_PATH], max_depth=5)]
+        assert not [top for left, _, right, top in drawn if right - left > 100 and FOOT < top < lowest]
+
+
+def on_first_page(content: bytes) -> list[tuple[str, float, float]]:
+    """The lines of the first page in their order: what they say, how high they stand, and the size of their letters."""
+    text = pypdfium2.PdfDocument(content)[0].get_textpage()
+    found: list[tuple[str, float, float]] = []
+    x, y = ctypes.c_double(), ctypes.c_double()
+    for at in range(text.count_chars()):
+        if not (letter := text.get_text_range(at, 1)).strip():
+            continue
+        pypdfium2.raw.FPDFText_GetCharOrigin(text.raw, at, x, y)
+        said, high, size = found[-1] if found else ("", -1.0, 0.0)
+        if abs(high - y.value) < 0.1:
+            found[-1] = (said + letter, high, size)
+        else:
+            found.append((letter, y.value, pypdfium2.raw.FPDFText_GetFontSize(text.raw, at)))
+    return found
+
+
+LONG = {
+    "en": ("Eight billion more", " for batteries and for all that belongs to them" * 3, "First line.", 1.04),
+    "ja": ("電池にさらに八十億", "ドルを投じると同社が発表" * 6, "一行目。", 1.2),
+}
+
+
+@pytest.mark.parametrize("language", LONG)
+@each_design
+def test_on_paper_the_lines_of_a_headline_belong_together_and_never_touch(design: str, language: str) -> None:
+    begins, goes_on, body, least = LONG[language]
+    edition = telling(body, edition=sample(design=design, language=language), headline=begins + goes_on, section="")
+    lines = on_first_page(on_paper(edition, a_folder()))
+    first = next(at for at, (said, _, _) in enumerate(lines) if said.lstrip("1").startswith(squeezed(begins)))
+    last = next(at for at, (said, _, _) in enumerate(lines) if said == squeezed(body))
+    *within, below = [one[1] - other[1] for one, other in itertools.pairwise(lines[first : last + 1])]
+    # A letter's headline is twice as large as its text.
+    assert max(within) < below or design == "letter"
+    assert min(within) > least * lines[first + 1][2]
+
+
+@pytest.mark.parametrize("language", LONG)
+def test_on_paper_the_lines_of_a_headline_in_the_list_are_nearer_than_the_next_headline(language: str) -> None:
+    begins, goes_on, _, _ = LONG[language]
+    edition = sample(language=language)
+    first, second, *others = edition.stories
+    first = dataclasses.replace(first, headline=begins + goes_on, picture=None)
+    second = dataclasses.replace(second, headline="Ende")
+    lines = on_first_page(on_paper(dataclasses.replace(edition, stories=(first, second, *others)), a_folder()))
+    heights = {high for said, high, _ in lines if said.startswith("2Ende")}
+    at = next(at for at, (said, _, _) in enumerate(lines) if said.startswith(f"1{squeezed(begins)}"))
+    listed = [*(high for _, high, _ in lines[at:] if high > max(heights)), max(heights)]
+    *within, below = [above - under for above, under in itertools.pairwise(sorted(set(listed), reverse=True))]
+    assert within
+    assert max(within) < below
+
+
+@each_design
+def test_on_paper_a_table_begins_where_the_text_does(design: str) -> None:
+    body = "Written above.\n\n| Year | Sum |\n| --- | --- |\n| Wide | 1 |\n"
+    edition = telling(body, edition=sample(design=design, title="T", standfirst=""), headline="H", section="")
+    above, within = [left for letter, left, _ in boxes_of(on_paper(edition, a_folder())) if letter == "W"][:2]
+    assert abs(above - within) < 0.5
 
 
 @each_design
