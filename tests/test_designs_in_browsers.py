@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from chromium import faults
 from design_samples import DESIGNS, LEAD, arabic, for_a_reader, issue, square
-from edition_sample import TEMPLATES
+from edition_sample import TEMPLATES, telling
 from everything import everything, picture
 from PIL import Image, ImageStat
 from playwright.sync_api import Browser, Page, Route
@@ -133,3 +133,59 @@ def test_with_pictures_off_their_words_stand_in_their_place(design: str, looker:
     assert box is not None
     place = shot.crop((int(box["x"]), int(box["y"]), int(box["x"] + box["width"]), int(box["y"] + box["height"])))
     assert ImageStat.Stat(place).extrema[0][0] < 160
+
+
+RHYTHM = """
+- one
+- two
+  - of it
+    - of that
+- three
+
+| Year | Sum | Cars |
+| --- | --- | ---: |
+| 2024 | 1 | 400,000 |
+"""
+MEASURED = """() => {
+  const box = it => it.getBoundingClientRect();
+  const all = which => [...document.querySelectorAll('.story ' + which)];
+  const words = it => { const range = document.createRange(); range.selectNode(it.firstChild); return box(range); };
+  const lines = all('li').map(words);
+  const side = getComputedStyle(document.querySelector('.story')).direction == 'rtl' ? 'left' : 'right';
+  const text = all('td').at(-1);
+  return {
+    apart: lines.slice(1).map((it, at) => it.top - lines[at].top),
+    table: Math.abs(box(text)[side] - box(text.closest('table'))[side]) + parseFloat(getComputedStyle(text)['padding-' + side]),
+  };
+}"""
+
+
+@pytest.mark.parametrize("direction", ["ltr", "rtl"])
+@pytest.mark.parametrize("design", DESIGNS)
+def test_in_a_mail_items_are_evenly_apart_and_tables_fill_the_column(
+    design: str, direction: str, looker: Looker
+) -> None:
+    page = looker.at(mail(telling(RHYTHM, edition=issue(design, direction=direction))), 700)
+    found = page.evaluate(MEASURED)
+    page.context.close()
+    assert len(found["apart"]) == 4
+    assert max(found["apart"]) - min(found["apart"]) < 1, found
+    assert found["table"] == 0
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_corrections_of_earlier_issues_stand_as_far_apart_in_a_mail_as_its_stories(design: str, looker: Looker) -> None:
+    edition = everything(design)
+    note = edition.notes[0]
+    plain = [
+        dataclasses.replace(story, body="One line.", section="", author="", link="", picture=None)
+        for story in edition.stories
+    ]
+    html = mail(dataclasses.replace(edition, stories=tuple(plain), notes=(note, note)))
+    page = looker.at(html, 700)
+    lines = page.evaluate("[...document.querySelectorAll('.line p')].map(it => it.getBoundingClientRect().top)")
+    above = page.evaluate("[...document.querySelectorAll('.story p')].map(it => it.getBoundingClientRect().bottom)")
+    page.context.close()
+    over = [min(line - end for end in above if end < line) for line in lines if any(end < line for end in above)]
+    assert len(over) == 3 if design == "letter" else 4
+    assert max(over) - min(over) <= 8, over
