@@ -14,6 +14,7 @@ from edition_sample import TEMPLATES, telling
 from everything import everything, picture
 from PIL import Image, ImageStat
 from playwright.sync_api import Browser, Page, Route
+from test_render_pdf import boxes_of, pages_of, squeezed
 
 from newsletter.render import Edition, render
 from newsletter.states import RenditionKind
@@ -189,3 +190,38 @@ def test_corrections_of_earlier_issues_stand_as_far_apart_in_a_mail_as_its_stori
     over = [min(line - end for end in above if end < line) for line in lines if any(end < line for end in above)]
     assert len(over) == 3 if design == "letter" else 4
     assert max(over) - min(over) <= 8, over
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_a_printed_page_has_its_tables_whole_and_no_headline_without_what_is_under_it(
+    design: str, looker: Looker
+) -> None:
+    edition = everything(design)
+    first, second, third = edition.stories
+    table = ("|" + "Preliminary|" * 5 + "\n") + "|" + "--|" * 5 + "\n" + "|" + "13,900,000 |" * 4 + "the last |"
+    high = dataclasses.replace(picture("high", 500, 750, "A tower"), real_width=1000, real_height=1500)
+    second = dataclasses.replace(second, body="Under the picture.", section="Diplomacy", author="", picture=high)
+    third = dataclasses.replace(third, body=table)
+    for more in range(0, 20, 2):
+        begins = dataclasses.replace(first, body="One line.\n\n" * more, picture=None)
+        html = render(dataclasses.replace(edition, stories=(begins, second, third)), TEMPLATES)[RenditionKind.page]
+        page = looker.at(html, 1280)
+        content = page.pdf(format="A4", margin=dict.fromkeys(("top", "right", "bottom", "left"), "10mm"))
+        page.context.close()
+        pages = pages_of(content)
+        told = next(each for each in pages if "diplomacy" in each.casefold())
+        assert squeezed(second.headline) in told, more
+        assert "Underthepicture." in told, more
+        right = max(right for _, _, right in boxes_of(content))
+        assert right < 595 - 28, more
+        assert any("thelast" in each for each in pages)
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_lines_across_a_page_are_as_long_as_those_over_its_stories(design: str, looker: Looker) -> None:
+    page = looker.at(render(everything(design), TEMPLATES)[RenditionKind.page], 1280)
+    wide = page.evaluate(
+        "['.story', '.colophon', '.cite'].map(it => document.querySelector(it).getBoundingClientRect().width)"
+    )
+    page.context.close()
+    assert len(set(wide)) == 1, wide
