@@ -348,6 +348,17 @@ def test_the_other_numbers_of_a_combined_issue_keep_a_style_that_is_there(archiv
     assert (target / style[1]).is_file()
 
 
+def test_a_folder_of_one_publication_leads_to_no_other(archive: Folder, tmp_path: Path) -> None:
+    digest = archive.config.publications["digest"]
+    both = {"digest": digest, "talks": msgspec.structs.replace(digest, title="Talks at Noon")}
+    folder = replace(archive, config=msgspec.structs.replace(archive.config, publications=both))
+    build(folder, tmp_path / "one", ("digest",), LATER)
+    assert b"/digest/2/3" in tree(tmp_path / "one")["sitemap.xml"]
+    assert not [path for path, content in tree(tmp_path / "one").items() if b"Talks" in content or b"/talks" in content]
+    build(folder, tmp_path / "both", ("digest", "talks"), LATER)
+    assert b"Talks at Noon" in tree(tmp_path / "both")["index.html"]
+
+
 def test_pages_under_a_path_are_built_under_it(archive: Folder, tmp_path: Path) -> None:
     config = msgspec.structs.replace(archive.config, base_url="https://example.org/news")
     build(Folder(archive.path, config, archive.engine), tmp_path / "public", ("digest",), LATER)

@@ -14,7 +14,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -81,6 +81,9 @@ def build(
 
 class _Build:
     def __init__(self, folder: Folder, target: Path, slugs: Sequence[str], now: dt.datetime) -> None:
+        # Front page and sitemap name no publication whose pages aren't here.
+        there = {slug: folder.config.publications[slug] for slug in slugs}
+        folder = replace(folder, config=msgspec.structs.replace(folder.config, publications=there))
         self._folder, self._target, self._slugs = folder, target, slugs
         self._before = _read(target)
         self._ours = dict(self._before.files)
