@@ -171,7 +171,9 @@ RULES: dict[str, Rule] = {
         _W, "there are characters that nobody sees", "They break searches and links, and spam filters count them."
     ),
     "broken-characters": Rule(_W, "letters were garbled on their way here", "Readers see â€™ or � in their place."),
-    "html-in-text": Rule(_W, "there is HTML in a story", "It isn't run: readers see the tags."),
+    "html-in-text": Rule(
+        _W, "there is HTML in a story, or Markdown that makes nothing", "It isn't run: readers see the signs."
+    ),
     "footnote-lost": Rule(_W, "a footnote has a mark but no text", "Readers see [^1] and find no note."),
     "own-name": Rule(
         _W, "the publication's or publisher's own name is misspelt", "It is the slip that readers notice."

@@ -44,6 +44,8 @@ _VAGUE = frozenset(
 _ADDRESS = re.compile(r"(?:https?://|www\.)\S+|[\w-]+(?:\.[\w-]+)+/\S*", re.IGNORECASE)
 _BARE = re.compile(r"\bhttps?://[^\s<>()]{4,}|\bwww\.[^\s<>()]+\.[^\s<>()]{2,}")
 _FILE = re.compile(r"file:|[a-zA-Z]:(?:[\\/]|%5C)", re.IGNORECASE)
+_REFERENCE = re.compile(r"(?<![\[\]])\[[^\[\]\n]*[^\W\d][^\[\]\n]*\]\[\w{0,30}\](?![\[\]])")
+"""A link to an address that is given elsewhere, and isn't. (Figures alone are citations.)"""
 _RAW = re.compile(r"\[([^\[\]\n]*)\]\(((?:file|javascript|vbscript|data):[^\s)]*)\)?", re.IGNORECASE)
 
 
@@ -185,6 +187,13 @@ def lost_links(facts: Facts) -> Iterator[Found]:
                 yield Found(what, "Write an address that begins with https://.", story.position, row=row)
         words = {link.words for link in found.links}
         for passage in found.passages:
+            for reference in _REFERENCE.finditer(passage.text):
+                yield Found(
+                    f"{reference[0]} says of no address where it leads, and readers see it as it is",
+                    "Write it as [words](address).",
+                    story.position,
+                    row=passage.at(reference.start()),
+                )
             for bare in _BARE.finditer(passage.text):
                 url = bare[0].rstrip(".,;:")
                 # Who tells of a server on this machine means no link.

@@ -64,6 +64,10 @@ _TAG = re.compile(
     r"style|script|iframe|video|svg|form|input|button)(?:\s[^<>]*)?/?>|<!--[^\n]*",
     re.IGNORECASE,
 )
+_STARS = re.compile(r"(?<![*\d])\*\*(?!\*)[^*\n]{1,200}\*\*(?!\*)")
+"""What was to be bold, and isn't: Markdown wants no space within, and in Japanese no sign next to the asterisks.
+(Behind a figure they mark its significance.)
+"""
 _GARBLED = re.compile("\ufffd|â€[\u0080-\u00bf™œ\u009d˜¦“”]|Ã[\u0080-\u00bf©¨¼¶¤]|Â[\u00a0£§©«»°·]|ã\u0081|ï»¿")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _UNSEEN = re.compile(
@@ -268,6 +272,9 @@ def html_in_text(facts: Facts) -> Iterator[Found]:
         if found := _TAG.search(passage.text):
             remedy = "Take it out: a comment is shown, too." if found[0].startswith("<!") else "Write it in Markdown."
             yield _at(passage, found.start(), f"readers see {found[0][:60]} as it is", remedy)
+        if found := _STARS.search(passage.text):
+            remedy = "Begin and end with a letter within the asterisks: no space, no bracket, no full stop."
+            yield _at(passage, found.start(), f"readers see {found[0][:60]} with its asterisks", remedy)
 
 
 @looks_for("footnote-lost")
