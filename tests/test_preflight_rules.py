@@ -387,6 +387,12 @@ def test_a_link_that_nobody_sees_is_told() -> None:
     assert (finding.line, finding.what) == (4, "nobody sees the link to https://example.org/report: it has no words")
 
 
+def test_what_is_said_of_a_picture_within_a_text_is_what_readers_see() -> None:
+    (finding,) = found("picture-in-text", known(saying("![](https://example.org/p.png)")))
+    assert finding.what.endswith("is shown as a link, whose words are the name of its site")
+    assert ">example.org</a>" in known(saying("![](https://example.org/p.png)")).html
+
+
 @pytest.mark.parametrize("credit", ["Photo:", "©", "Credit", "Photograph by", "-"])
 def test_a_credit_that_names_nobody_is_none(credit: str) -> None:
     (finding,) = found("no-credit", known(pictured(credit=credit)))

@@ -110,8 +110,9 @@ def in_text(facts: Facts) -> Iterator[Found]:
     for story in facts.edition.stories:
         for link in facts.readings[story.position].links:
             if link.picture:
+                words = f'"{link.words}"' if link.words else "whose words are the name of its site"
                 yield Found(
-                    f'the picture {link.written} is shown as a link, "{link.words}"',
+                    f"the picture {link.written} is shown as a link, {words}",
                     "Give it to the story as its picture, if there is none yet.",
                     story.position,
                     row=link.row,
