@@ -3,7 +3,7 @@
     finding      a finding as a value, and the register of the functions that look for one
     facts        what a rule may know: an issue, its renditions, its readers, what went before; frozen
     gathering    the facts, out of the database and the templates
-    inbox, exits, links, picture_rules, structure, colours, css, words, record, alike, spam
+    inbox, exits, links, picture_rules, structure, colours, css, words, own_name, record, alike, spam
                  the rules: small functions of the facts
     sources      a story's Markdown with the lines on which things stand
     caniemail    which mail programs understand which CSS
@@ -33,6 +33,7 @@ from newsletter.preflight import (  # noqa: F401 - each registers its rules
     exits,
     inbox,
     links,
+    own_name,
     picture_rules,
     record,
     spam,

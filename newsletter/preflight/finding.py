@@ -14,6 +14,7 @@ from newsletter.preflight_rules import RULES, Level
 
 if TYPE_CHECKING:
     from newsletter.preflight.facts import Facts
+    from newsletter.preflight.sources import Passage
 
 log = logging.getLogger("newsletter")
 
@@ -77,6 +78,11 @@ class Found:
     """Where it isn't in a story."""
     level: Level | None = None
     """Where it matters less than the rule's own level says."""
+
+
+def found_at(passage: Passage, offset: int, what: str, remedy: str) -> Found:
+    """What was found at an offset of a text."""
+    return Found(what, remedy, passage.story, passage.key, passage.at(offset), passage.where)
 
 
 Look = Callable[["Facts"], Iterator[Found]]

@@ -1,4 +1,4 @@
-"""Words: what was to be replaced, what was garbled, names that are misspelt, stories that say too little."""
+"""Words: what was to be replaced, what was garbled, headlines that are alike, stories that say too little."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from newsletter import fields
 from newsletter.fields import Choice, If, Node, Value
 from newsletter.preflight.facts import Facts
-from newsletter.preflight.finding import Found, looks_for
+from newsletter.preflight.finding import Found, found_at, looks_for
 from newsletter.preflight.sources import Passage
 from newsletter.preflight_rules import Level
 from newsletter.render.text import columns
@@ -81,11 +81,6 @@ _BREAKS_WITHOUT_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 """What translators put round a Latin name or a sum, so that it stands in its place."""
-_WORD = re.compile(r"[^\W_]+(?:['’.&-][^\W_]+)*\.?")
-
-
-def _at(passage: Passage, offset: int, what: str, remedy: str) -> Found:
-    return Found(what, remedy, passage.story, passage.key, passage.at(offset), passage.where)
 
 
 def _excerpt(text: str, start: int, end: int) -> str:
@@ -101,11 +96,11 @@ def placeholders(facts: Facts) -> Iterator[Found]:
         for found in _SURE.finditer(passage.text):
             # [[your_name]] is a field that isn't known, and another rule's.
             if passage.text[max(0, found.start() - 1) : found.start()] != "[":
-                yield _at(passage, found.start(), f'"{found[0]}" is still there', "Put in what was to be there.")
+                yield found_at(passage, found.start(), f'"{found[0]}" is still there', "Put in what was to be there.")
         if (lorem := _LOREM.search(passage.text)) and not _told_of(facts, passage):
             level = None if _FILLER.match(passage.text) else Level.warning
             what = f'"{lorem[0]}" {"is still" if level is None else "stands"} there'
-            yield replace(_at(passage, lorem.start(), what, "Put in what was to be there."), level=level)
+            yield replace(found_at(passage, lorem.start(), what, "Put in what was to be there."), level=level)
 
 
 def _told_of(facts: Facts, passage: Passage) -> bool:
@@ -131,7 +126,7 @@ def doubtful(facts: Facts) -> Iterator[Found]:
         more = f", and {len(places) - 1} more" if len(places) > 1 else ""
         more += " in this story" if more and story is not None else ""
         what = f'"{word}" stands in "{_excerpt(passage.text, *found.span())}"{more}'
-        yield _at(passage, found.start(), what, "Put in what was to be there, if anything was.")
+        yield found_at(passage, found.start(), what, "Put in what was to be there, if anything was.")
 
 
 @looks_for("field-unknown")
@@ -149,7 +144,7 @@ def unknown_fields(facts: Facts) -> Iterator[Found]:
                 what = f"{found[0]} compares {expression.name} with {expression.this}, signs and all"
                 sign = "!=" if expression.negated else "="
                 remedy = f"Write [[if {expression.name} {sign} {this}]], with one = and without quotes."
-                yield replace(_at(passage, found.start(), what, remedy), level=Level.warning)
+                yield replace(found_at(passage, found.start(), what, remedy), level=Level.warning)
     yield from _without_condition(facts)
 
 
@@ -169,7 +164,7 @@ def _unknown(facts: Facts, passage: Passage, found: re.Match[str]) -> Found:
     what = f"[[{found[1]}]] is no field, and readers get it as it is"
     # Brackets in brackets may be a quotation's.
     meant = near or re.search(r"[|_=]", found[1]) or re.match(r"\s*(?:if\s|else\b|end\b)", found[1])
-    return replace(_at(passage, found.start(), what, remedy), level=None if meant else Level.warning)
+    return replace(found_at(passage, found.start(), what, remedy), level=None if meant else Level.warning)
 
 
 def _without_condition(facts: Facts) -> Iterator[Found]:
@@ -184,7 +179,7 @@ def _without_condition(facts: Facts) -> Iterator[Found]:
             else:
                 what = f"no [[if …]] is open where {written} stands, and readers get it as it is"
                 remedy = "Take it out, or put [[if …]] with a known field before it."
-            yield _at(passage, offset, what, remedy)
+            yield found_at(passage, offset, what, remedy)
 
 
 @looks_for("field-foreign")
@@ -192,7 +187,7 @@ def foreign_fields(facts: Facts) -> Iterator[Found]:
     for passage in facts.passages:
         for found in _FOREIGN.finditer(passage.text):
             remedy = "Fields are written as [[name|fallback]] here."
-            yield _at(passage, found.start(), f"readers get {found[0]} as it is", remedy)
+            yield found_at(passage, found.start(), f"readers get {found[0]} as it is", remedy)
 
 
 @looks_for("field-empty")
@@ -208,7 +203,7 @@ def empty_fields(facts: Facts) -> Iterator[Found]:
                 written = re.compile(rf"\[\[\s*{name}\s*\]\]")
                 places = [(each, found) for each in facts.passages if (found := written.search(each.text))]
                 story = next((pair for pair in places if pair[0].story is not None), None)
-                yield _at(story[0], story[1].start(), what, remedy) if story else Found(what, remedy, where=where)
+                yield found_at(story[0], story[1].start(), what, remedy) if story else Found(what, remedy, where=where)
 
 
 def _without_fallback(nodes: tuple[Node, ...], sure: frozenset[str]) -> Iterator[str]:
@@ -228,7 +223,7 @@ def _without_fallback(nodes: tuple[Node, ...], sure: frozenset[str]) -> Iterator
 def control_characters(facts: Facts) -> Iterator[Found]:
     for passage in facts.passages:
         if found := _CONTROL.search(passage.text):
-            yield _at(passage, found.start(), f"there is {_called(found[0])}", "Take it out and type it anew.")
+            yield found_at(passage, found.start(), f"there is {_called(found[0])}", "Take it out and type it anew.")
     for where, text in (("the HTML", facts.html), ("the text", facts.text), ("the page", facts.page)):
         # STX and ETX frame merge fields.
         if found := re.search("[\x00\x01\x04-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", text):
@@ -253,14 +248,16 @@ def invisible_characters(facts: Facts) -> Iterator[Found]:
             several = f", and {len(found) - 1} more" if len(found) > 1 else ""
             what = f"there is a character that nobody sees (U+{ord(found[0]):04X}, {name}{several})"
             at = text.index(found[0])
-            yield _at(passage, at, f'{what} in "{_excerpt(text, at, at)}"', "Take it out; it came along by copying.")
+            yield found_at(
+                passage, at, f'{what} in "{_excerpt(text, at, at)}"', "Take it out; it came along by copying."
+            )
 
 
 @looks_for("broken-characters")
 def broken_characters(facts: Facts) -> Iterator[Found]:
     for passage in facts.passages:
         if found := _GARBLED.search(passage.text):
-            yield _at(
+            yield found_at(
                 passage, found.start(), f'"{_excerpt(passage.text, *found.span())}" looks garbled',
                 "Type it anew, and save the file as UTF-8.",
             )  # fmt: skip
@@ -271,120 +268,20 @@ def html_in_text(facts: Facts) -> Iterator[Found]:
     for passage in facts.passages:
         if found := _TAG.search(passage.text):
             remedy = "Take it out: a comment is shown, too." if found[0].startswith("<!") else "Write it in Markdown."
-            yield _at(passage, found.start(), f"readers see {found[0][:60]} as it is", remedy)
+            yield found_at(passage, found.start(), f"readers see {found[0][:60]} as it is", remedy)
         if found := _STARS.search(passage.text):
             remedy = "Begin and end with a letter within the asterisks: no space, no bracket, no full stop."
-            yield _at(passage, found.start(), f"readers see {found[0][:60]} with its asterisks", remedy)
+            yield found_at(passage, found.start(), f"readers see {found[0][:60]} with its asterisks", remedy)
 
 
 @looks_for("footnote-lost")
 def lost_footnotes(facts: Facts) -> Iterator[Found]:
     for passage in facts.passages:
         if found := re.search(r"\[\^[^\]\s]{1,40}\]", passage.text):
-            yield _at(
+            yield found_at(
                 passage, found.start(), f"{found[0]} has no footnote",
                 f"Write {found[0]}: and its text, on a line of its own.",
             )  # fmt: skip
-
-
-@looks_for("own-name")
-def own_names(facts: Facts) -> Iterator[Found]:
-    publication = facts.edition.publication
-    names = dict.fromkeys(filter(None, (publication.title, publication.publisher, publication.sender_name)))
-    told: set[str] = set()
-    for passage in facts.passages:
-        if passage.where.startswith(("title", "publisher")):
-            continue
-        for name in names:
-            for start, end in _near_misses(name, passage.text):
-                slip = re.sub(r"\s+", " ", passage.text[start:end])
-                if slip not in told and not any(slip in other for other in names):
-                    told.add(slip)
-                    yield _at(passage, start, f'"{slip}" is nearly "{name}"', f'If that is meant, write "{name}".')
-
-
-def _near_misses(name: str, text: str) -> Iterator[tuple[int, int]]:
-    """Where a text has a name with other signs between its letters, or as many words, nearly all the same: from, to.
-
-    Possessives, plurals and typographic apostrophes aren't slips. A name of one word must be long, and the slip
-    written with a capital, or ordinary words would be taken for it.
-    """
-    name, text = name.translate(_ALIKE), text.translate(_ALIKE)
-    yield from _otherwise_joined(name, text)
-    yield from _within(name, text)
-    # A dash for a hyphen is told by now.
-    name, text = name.replace("–", "-"), text.replace("–", "-")
-    wanted = [_stem(word[0]) for word in _WORD.finditer(name)]
-    words = list(_WORD.finditer(text))
-    if not wanted or (len(wanted) == 1 and len(wanted[0]) < 8):
-        return
-    for at in range(len(words) - len(wanted) + 1):
-        run = words[at : at + len(wanted)]
-        shown = [_stem(word[0]) for word in run]
-        # Most runs differ in their first letters: those are left at once.
-        if shown == wanted or shown[0][:1].casefold() != wanted[0][:1].casefold() or not shown[0][:1].isupper():
-            continue
-        if [word.casefold() for word in shown] == [word.casefold() for word in wanted]:
-            # Only capitals differ: a name in small letters may be a phrase.
-            continue
-        if all(_like(a, b) for a, b in zip(shown, wanted, strict=True)):
-            yield run[0].start(), run[0].start() + len(text[run[0].start() : run[-1].end()].rstrip("."))
-
-
-_ALIKE = str.maketrans({"‘": "'", "’": "'", "‐": "-", "‑": "-", "\u00a0": " ", "\u202f": " ", "\n": " "})
-"""What looks the same, or is made the same by typography."""
-
-
-def _otherwise_joined(name: str, text: str) -> Iterator[tuple[int, int]]:
-    """Where all letters of a name stand in a text, with a capital, and other signs between them: "US–Japan Digest"."""
-    letters = [re.escape(letter) for letter in name if letter.isalnum()]
-    if len(letters) < 8 or not name[:1].isupper():
-        return
-    # Neither within a word, nor in an address or a handle.
-    run = re.compile(r"(?<![\w@/#.-])" + r"[ .'`–—-]{0,3}".join(letters) + r"(?![\w@/]|[.-]\w)", re.IGNORECASE)
-    usual = name.rstrip(".").replace(",", "").casefold()
-    for found in run.finditer(text):
-        if found[0].casefold() != usual and found[0][:1].isupper():
-            yield found.span()
-
-
-def _within(name: str, text: str) -> Iterator[tuple[int, int]]:
-    """Where a text that has no spaces, such as Japanese, has a long name but for one letter."""
-    if len(name) < 6 or not _SPACELESS.match(name):
-        return
-    at = -1
-    while (at := text.find(name[:2], at + 1)) >= 0:
-        if text.startswith(name, at):
-            continue
-        for length in (len(name), len(name) - 1, len(name) + 1):
-            if _like(slip := text[at : at + length], name) and slip[-1:] == name[-1:]:
-                yield at, at + length
-                break
-
-
-_SPACELESS = re.compile("[\u3040-\u30ff\u3400-\u9fff]+")
-
-
-def _stem(word: str) -> str:
-    return re.sub(r"['’]s$", "", word.rstrip("."))
-
-
-def _like(a: str, b: str) -> bool:
-    """Whether two words are the same but for one letter, or for two that changed places; else it is another name."""
-    a, b = a.casefold(), b.casefold()
-    if a == b:
-        return True
-    if len(b) < 4 or a + "s" == b or a == b + "s":
-        return False
-    start = _in_common(a, b)
-    end = _in_common(a[start:][::-1], b[start:][::-1])
-    here, there = a[start : len(a) - end], b[start : len(b) - end]
-    return max(len(here), len(there)) == 1 or (len(here) == 2 and here == there[::-1])
-
-
-def _in_common(a: str, b: str) -> int:
-    """How many letters two words have in common at their beginning."""
-    return next((at for at, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
 @looks_for("headline-twice")
