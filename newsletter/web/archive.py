@@ -170,10 +170,10 @@ def find(slug: str) -> Response:
     """The stories that hold all words of `q`, the best first."""
     query = request.args.get("q", "").strip()[: search.LONGEST_QUERY]
     number = request.args.get("page", 1, type=int)
+    _there(slug)
+    if site().static:
+        return page("search.html", slug, query="", found=(), count=0, number=1, last=1)
     with site().folder.reading() as session:
-        _catalogue(session, slug)
-        if site().static:
-            return page("search.html", slug, query="", found=(), count=0, number=1, last=1)
         found = site().shelf.find(session, slug, query) if query else []
         last = max(1, -(-len(found) // FOUND))
         number = min(max(number, 1), last)
@@ -197,8 +197,7 @@ def find(slug: str) -> Response:
 @archive.get("/<slug>/search/")
 def slashed(slug: str, **_: object) -> Response:
     """An address with a slash behind it, as many write them: the page is at the one without."""
-    if slug not in site().folder.config.publications:
-        abort(404)
+    _there(slug)
     query = request.query_string.decode("latin-1")
     address = site().prefix + request.path.rstrip("/") + (f"?{query}" if query else "")
     return redirect(address, 301)  # type: ignore[return-value]
@@ -244,9 +243,13 @@ def robots() -> Response:
     return _kept(Response(directory.robots(site().folder.config.base_url, site().prefix), mimetype="text/plain"))
 
 
-def _catalogue(session: Session, slug: str) -> Catalogue:
+def _there(slug: str) -> None:
     if slug not in site().folder.config.publications:
         abort(404)
+
+
+def _catalogue(session: Session, slug: str) -> Catalogue:
+    _there(slug)
     return site().shelf.catalogue(session, slug)
 
 
