@@ -10,10 +10,10 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 
 from sqlalchemy import ColumnElement, and_, delete, insert, select, true, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
+from newsletter import database
 from newsletter.addresses import checked
 from newsletter.errors import SubscriberMistake
 from newsletter.models import Attempt, BounceScore, Delivery, Event, Issue, Subscriber, Suppression
@@ -62,8 +62,7 @@ def add(
 
 def put(session: Session, rows: Sequence[dict[str, object]]) -> None:
     """Writes suppressions, many at once; one that is there already stays as it is."""
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-    session.execute(dialect.insert(Suppression).on_conflict_do_nothing(), rows)
+    session.execute(database.insert(session, Suppression).on_conflict_do_nothing(), rows)
 
 
 def remove(session: Session, address: str, why: str, now: dt.datetime) -> Suppression:

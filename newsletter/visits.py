@@ -30,9 +30,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sqlalchemy import Select, delete, exists, func, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from newsletter import database
 from newsletter.models import Hit, Ignored, Interest, Issue, Measure, Seen, Subscriber
 from newsletter.states import HitKind
 from newsletter.tokens import Keys
@@ -182,7 +182,7 @@ def record(session: Session, hits: Sequence[Mapping[str, Any]]) -> None:
 
 def ignore(session: Session, publication: str, what: str, now: dt.datetime, times: int = 1) -> None:
     """Counts what was ignored: an open, a click, a page, a canary; a button pressed by a program, a form filled in."""
-    row = _insert(session, Ignored).values(publication=publication, day=now.date(), what=what, times=times)
+    row = database.insert(session, Ignored).values(publication=publication, day=now.date(), what=what, times=times)
     session.execute(
         row.on_conflict_do_update(
             index_elements=[Ignored.publication, Ignored.day, Ignored.what],
@@ -313,12 +313,12 @@ def _count(session: Session, rows: Sequence[Any]) -> None:
         return
     columns = ("issue_id", "what", "link", "message")
     new = session.execute(
-        _insert(session, Seen).on_conflict_do_nothing().returning(Seen.issue_id, Seen.what, Seen.link),
+        database.insert(session, Seen).on_conflict_do_nothing().returning(Seen.issue_id, Seen.what, Seen.link),
         [dict(zip(columns, each, strict=True)) for each in sorted(seen, key=str)],
     )
     readers = Counter((issue, what, link) for issue, what, link in new)
     for (issue, what, link), count in sorted(times.items(), key=str):
-        row = _insert(session, Measure).values(
+        row = database.insert(session, Measure).values(
             issue_id=issue, what=what, link=link, times=count, readers=readers[issue, what, link]
         )
         session.execute(
@@ -351,13 +351,9 @@ def _interests(session: Session, rows: Sequence[Any]) -> None:
             first[key] = min(row.at, first.get(key, row.at))
     if first:
         session.execute(
-            _insert(session, Interest).on_conflict_do_nothing(),
+            database.insert(session, Interest).on_conflict_do_nothing(),
             [
                 {"subscriber_id": who, "issue_id": issue, "what": what, "link": link, "at": at}
                 for (who, issue, what, link), at in first.items()
             ],
         )
-
-
-def _insert(session: Session, table: Any) -> Any:
-    return (postgresql if session.get_bind().dialect.name == "postgresql" else sqlite).insert(table)

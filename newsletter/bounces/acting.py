@@ -15,12 +15,11 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
-from newsletter import departures
+from newsletter import database, departures
 from newsletter.bounces import counting, keeping
 from newsletter.bounces.tracing import Proof, Traced, fingerprint_of, moved_since, trace
 from newsletter.bounces.verdict import Verdict
@@ -213,9 +212,8 @@ def _row(session: Session, source: str, said: Report, found: Traced, now: dt.dat
     if found.proof is Proof.none and (kind in counting.COUNTED):
         kind = ReturnKind.forged
     proven = found.proof is not Proof.none
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
     number = session.scalar(
-        dialect.insert(Return)
+        database.insert(session, Return)
         .values(
             at=now,
             source=source,

@@ -11,10 +11,9 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from sqlalchemy import insert, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from newsletter import suppressions
+from newsletter import database, suppressions
 from newsletter.config import span
 from newsletter.models import BounceScore, Event, Return, Subscriber, Suppression
 from newsletter.reader_settings import Returns
@@ -137,9 +136,8 @@ def _scored(
         return []
     half_life, limit = span(settings.half_life), settings.soft_limit
     prints = sorted({person.fingerprint for _, person in rows})
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
     session.execute(
-        dialect.insert(BounceScore).on_conflict_do_nothing(),
+        database.insert(session, BounceScore).on_conflict_do_nothing(),
         [{"fingerprint": each, "score": 0.0, "at": now} for each in prints],
     )
     scores = {
