@@ -42,11 +42,13 @@ def parse(text: str, path: Path, shape: type[T]) -> T:
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"\(at line (\d+), column (\d+)\)$", str(error))
         what = re.sub(r"\s*\(at .*\)$", "", str(error))
+        twice = re.match(r"Cannot (?:overwrite a value|declare .* twice|mutate immutable namespace)", what)
         raise ConfigMistake(
-            f"this is not TOML: {what[:1].lower()}{what[1:]}",
+            "this is set a second time" if twice else f"this is not TOML: {what[:1].lower()}{what[1:]}",
             where=path,
-            line=int(found[1]) if found else None,
+            line=int(found[1]) if found else text.rstrip().count("\n") + 1,
             column=int(found[2]) if found else None,
+            remedy="Leave it in one place." if twice else None,
         ) from None
     except ValueError as error:
         if not isinstance(error, msgspec.ValidationError):

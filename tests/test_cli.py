@@ -264,6 +264,16 @@ def test_a_config_that_cannot_be_is_a_sentence_with_its_line(desk: Desk, old: st
         assert f"config.toml, line {where}" in said.err, said.err
 
 
+@pytest.mark.parametrize("more", ["", "\n[web]\nport = 8025\n\n[web]\n"], ids=["a key", "a table at the end"])
+def test_what_is_set_twice_is_told_where_it_is_set_again(desk: Desk, more: str) -> None:
+    again = "[web]" if more else 'language = "ja"'
+    desk.change('language = "en"\n', 'language = "en"\n' if more else 'language = "en"\nlanguage = "ja"\n')
+    text = desk.path.joinpath("config.toml").read_text("utf-8") + more
+    desk.path.joinpath("config.toml").write_text(text, "utf-8")
+    line = text[: text.rindex(again)].count("\n") + 1
+    a_sentence(desk.type("status"), f"config.toml, line {line}", "this is set a second time. Leave it in one place.")
+
+
 def test_of_several_relays_the_line_of_the_wrong_one_is_told(desk: Desk) -> None:
     desk.change("[publications.digest]", '[[relays]]\nname = "other"\nport = "smtp"\n\n[publications.digest]')
     line = desk.config.split('port = "smtp"')[0].count("\n") + 1
