@@ -8,6 +8,7 @@ import io
 import json
 import re
 import shutil
+import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ from flask.testing import FlaskClient
 from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
-from sqlalchemy import delete, select
+from sqlalchemy import delete, event, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
@@ -622,6 +623,35 @@ def test_an_issue_that_was_corrected_is_found_by_what_it_says_now(archive: Folde
         assert [place.entry.label for place in index.find("xylophones")] == ["2.4"]
         assert len(index) == count
     assert old
+
+
+def test_who_searches_waits_while_another_takes_an_issue_into_the_index(lite_archive: Folder) -> None:
+    """Words that are being added can't be gone through; the second finds what the first has taken in."""
+    shelf, adding, go_on, found = Shelf(lite_archive), threading.Event(), threading.Event(), threading.Event()
+    places: dict[str, int] = {}
+
+    def held(*_: object) -> None:
+        if threading.current_thread().name == "first" and not adding.is_set():
+            adding.set()
+            go_on.wait(30)
+
+    def look() -> None:
+        with lite_archive.reading() as session:
+            places[threading.current_thread().name] = len(shelf.find(session, "digest", "tokyo"))
+        if threading.current_thread().name == "second":
+            found.set()
+
+    event.listen(lite_archive.engine, "before_cursor_execute", held)
+    threads = [threading.Thread(target=look, name=name) for name in ("first", "second")]
+    threads[0].start()
+    assert adding.wait(30)
+    threads[1].start()
+    # It isn't let in, however long it is given.
+    assert not found.wait(0.5)
+    go_on.set()
+    for thread in threads:
+        thread.join(30)
+    assert places["first"] == places["second"] > 0
 
 
 def test_a_catalogue_reads_only_what_it_doesnt_know(archive: Folder) -> None:
