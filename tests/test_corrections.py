@@ -136,12 +136,17 @@ def test_what_a_page_and_a_pdf_say_of_themselves_has_the_headline_as_it_was_corr
         ("One · Two", {"One": "Two", "Two": "One"}, "Two · One"),
         ("A $8 (net) sum", {"A $8 (net) sum": "A $9 sum"}, "A $9 sum"),
         ("Tokyo", {"Tokyo": "Tokyo"}, "Tokyo"),
+        ("Alliance Digest 2.21: Digest", {"Digest": "Digests"}, "Alliance Digest 2.21: Digests"),
+        ("Ports · Port", {"Port": "Harbour"}, "Ports · Harbour"),
+        ("2.1: 2.15", {"2.1": "x"}, "x: 2.15"),
+        ("第2号：円安続く、ほか", {"円安続く": "円高続く"}, "第2号：円高続く、ほか"),
+        ("円安続くほか", {"円安続く": "円高続く"}, "円高続くほか"),
     ],
 )
 def test_each_headline_in_a_text_becomes_what_it_was_corrected_to(
     text: str, changed: dict[str, str], said: str
 ) -> None:
-    assert with_headlines(text, changed) == said
+    assert with_headlines(text, changed, "Alliance Digest") == said
 
 
 def test_the_sums_that_are_kept_are_those_of_the_bytes(session: Session, folder: Folder) -> None:

@@ -287,7 +287,7 @@ class _Reading:
         config = folder.config
         self._session, self._folder, self._slug = session, folder, slug
         self._names = fields.known(config.attributes)
-        self._language = config.publications[slug].language
+        self._language, self._title = config.publications[slug].language, config.publications[slug].title
 
     def entry(self, issue: Any, revision: int, made: dt.datetime, paper: int, content: str | None) -> Entry:
         """An issue whose page is of this revision, and was made then.
@@ -320,7 +320,7 @@ class _Reading:
         return {story.headline: corrected(story, row.corrections)[0] for story in row.stories}
 
     def _said(self, text: str, changed: Mapping[str, str]) -> str:
-        text = seen(with_headlines(text, changed))
+        text = seen(with_headlines(text, changed, self._title))
         try:
             if "[[" in text:
                 text = plain(fields.frame(text, self._names), self._names)

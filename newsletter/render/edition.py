@@ -255,8 +255,8 @@ def edition(
         number=issue.number,
         through=issue.through,
         date=issue.date,
-        subject=seen(with_headlines(issue.subject, headlines)),
-        preheader=seen(with_headlines(issue.preheader, headlines)),
+        subject=seen(with_headlines(issue.subject, headlines, publication.title)),
+        preheader=seen(with_headlines(issue.preheader, headlines, publication.title)),
         stories=tuple(
             StoryView(
                 position=story.position,
@@ -304,15 +304,23 @@ def corrected(story: Story, corrections: Iterable[Correction]) -> tuple[str, str
     return headline, body
 
 
-def with_headlines(text: str, changed: Mapping[str, str]) -> str:
+def with_headlines(text: str, changed: Mapping[str, str], title: str) -> str:
     """A text such as the subject, with the headlines in it as they were corrected; `changed` has all of an issue's.
 
-    The longest goes first, so that one that is part of another is left where it is part of it.
+    The longest goes first, so that one that is part of another is left where it is part of it; likewise one that is
+    part of the publication's title, or of a longer word.
     """
     if all(was == now for was, now in changed.items()):
         return text
-    longest = sorted(filter(None, changed), key=len, reverse=True)
-    return re.sub("|".join(map(re.escape, longest)), lambda found: changed[found[0]], text)
+    becomes = {**changed, title: title}
+    longest = sorted(filter(None, becomes), key=len, reverse=True)
+    return re.sub("|".join(map(_whole, longest)), lambda found: becomes[found[0]], text)
+
+
+def _whole(words: str) -> str:
+    """A pattern for words that are no part of a longer one, in scripts that have capitals, and so spaces."""
+    first, last = (letter.upper() != letter.lower() or letter.isdigit() for letter in (words[0], words[-1]))
+    return (r"(?<!\w)" if first else "") + re.escape(words) + (r"(?!\w)" if last else "")
 
 
 def _told(
