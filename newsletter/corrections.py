@@ -22,7 +22,7 @@ from newsletter.folder import Folder
 from newsletter.issues.states import refuse
 from newsletter.models import Correction, Delivery, Issue, Story
 from newsletter.render import render_revision
-from newsletter.render.edition import corrected
+from newsletter.render.corrected import corrected
 from newsletter.states import DeliveryState, IssueState
 
 LONGEST = 1000

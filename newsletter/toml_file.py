@@ -50,15 +50,15 @@ def parse(text: str, path: Path, shape: type[T]) -> T:
             column=int(found[2]) if found else None,
             remedy="Leave it in one place." if twice else None,
         ) from None
-    except ValueError as error:
-        if not isinstance(error, msgspec.ValidationError):
-            # Python's own, of a number with thousands of digits; tomllib lets it through.
-            raise ConfigMistake("a number in it has too many digits", where=path) from None
+    except msgspec.ValidationError as error:
         what, _, at = str(error).partition(" - at ")
         place = re.search(r"`\$\.?([^`]*)`$", at)
         key = _named(raw, shape, str(error), place[1] if place else "")
         key, what = _in_words(shape, key, what)
         raise ConfigMistake(f"{key}: {what}" if key else what, where=path, line=line_of(text, key)) from None
+    except ValueError:
+        # Python's own, of a number with thousands of digits; tomllib lets it through.
+        raise ConfigMistake("a number in it has too many digits", where=path) from None
 
 
 _KINDS = {

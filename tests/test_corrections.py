@@ -35,7 +35,8 @@ from newsletter.errors import DraftMistake, FontMistake, IssueMistake, Mistake, 
 from newsletter.folder import Folder
 from newsletter.models import Correction, Delivery, Issue, Rendition
 from newsletter.render import Edition, aside, pdf, render, render_issue
-from newsletter.render.edition import CorrectionView, NoteView, with_headlines
+from newsletter.render.corrected import with_headlines
+from newsletter.render.edition import CorrectionView, NoteView
 from newsletter.states import DeliveryState, IssueState, RenditionKind
 
 HTML, TEXT, PAGE, PDF, ENTRY = (RenditionKind(word) for word in ("html", "text", "page", "pdf", "entry"))

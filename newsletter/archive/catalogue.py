@@ -19,7 +19,8 @@ from newsletter.errors import Mistake
 from newsletter.folder import Folder
 from newsletter.models import Correction, Issue, Rendition
 from newsletter.render import edition
-from newsletter.render.edition import Edition, corrected, page_url, seen, with_headlines
+from newsletter.render.corrected import corrected, with_headlines
+from newsletter.render.edition import Edition, page_url, seen
 from newsletter.render.page import plain
 from newsletter.render.typography import typeset
 from newsletter.states import IssueState, RenditionKind

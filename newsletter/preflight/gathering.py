@@ -22,6 +22,7 @@ from newsletter.numbering import Number, Numbered
 from newsletter.preflight.facts import Audience, Earlier, Facts, Sheet, Trouble
 from newsletter.preflight.sources import Source, source
 from newsletter.render.edition import edition
+from newsletter.render.rendering import story_called
 from newsletter.render.templates import read
 from newsletter.states import IssueState, RenditionKind
 from newsletter.subscribers import ATTRIBUTE_LENGTH, NAME_LENGTH
@@ -32,9 +33,6 @@ SOMEBODY = Reader((1 << 40) - 1, "reader@example.org", "", {}, None)
 
 _LAST = 3
 """Issues whose stories are held against this one's word by word, nearly."""
-
-_IN_STORY = re.compile(r'story (\d+), "')
-"""How rendering names a story in which something is wrong; the line is then that of its text."""
 
 _STYLE = re.compile(r"<mj-style(?P<inline>[^>]*)>(?P<css>.*?)</mj-style>", re.DOTALL)
 _INCLUDED = re.compile(r"""\{%-?\s*(?:include|import|from|extends)\s+["']([^"'\n]+)["']""")
@@ -108,9 +106,8 @@ def troubles(mistake: Mistake, *, on_paper: bool) -> tuple[Trouble, ...]:
         return tuple(
             Trouble(rule, f'no font has "{each.text}" ({each.name})', remedy, each.story) for each in mistake.letters
         )
-    if found := _IN_STORY.match(mistake.where or ""):
-        row = mistake.line - 1 if mistake.line else None
-        return (Trouble(rule, mistake.what, remedy, int(found[1]), row),)
+    if (story := story_called(mistake.where or "")) is not None:
+        return (Trouble(rule, mistake.what, remedy, story, mistake.line - 1 if mistake.line else None),)
     where = f"{mistake.where}{f', line {mistake.line}' if mistake.line else ''}: " if mistake.where else ""
     return (Trouble(rule, f"{where}{mistake.what}", remedy),)
 

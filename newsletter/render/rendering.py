@@ -330,6 +330,12 @@ def _called(story: StoryView) -> str:
     return f'story {story.position}, "{story.headline}"'
 
 
+def story_called(where: str) -> int | None:
+    """The number of the story that a mistake names as its place, whose line is then that of the story's text."""
+    found = re.match(r'story (\d+), "', where)
+    return int(found[1]) if found else None
+
+
 def _located(wrong: Wrong, expanded: Expanded) -> Mistake:
     """A mistake at the line of the author's file; where that can't be told, of the template as it came out."""
     place = expanded.locate(wrong.offset)

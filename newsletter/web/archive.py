@@ -105,9 +105,10 @@ def issue(slug: str, volume: int, number: int) -> Response:
     with site().folder.reading() as session:
         now = _catalogue(session, slug)
         entry = now.find(volume, number) or abort(404)
-        if entry.number != number and site().static:
-            return page("moved.html", slug, entry=entry)
         if entry.number != number:
+            # Files can't redirect: there a page leads on.
+            if site().static:
+                return page("moved.html", slug, entry=entry)
             return redirect(site().path(slug, volume, entry.number), 301)  # type: ignore[return-value]
         content = catalogues.content(session, entry.id, RenditionKind.page)
     if content is None:

@@ -102,23 +102,20 @@ def html(folder: Folder, found: Numbers, *, style: str = "", here: str = "", exp
         return folder.template(f"web/{name}").read_text("utf-8")
 
     values = _plots(found, tables)
-    return (
-        _environment(folder.template_places)
-        .get_template("numbers.html")
-        .render(
-            numbers=found,
-            tables=tables,
-            file=not here,
-            style=style if here else Markup("".join(map(sheet, STYLES))),  # noqa: S704 - our own
-            here=here,
-            expires=expires,
-            public=f"{folder.config.base_url}/{found.publication}/scanners",
-            imprint=publication.postal_address,
-            date=lambda moment: long_date(moment.astimezone(at).date(), "en"),
-            moment=lambda moment: f"{long_date(moment.astimezone(at).date(), 'en')}, {moment.astimezone(at):%H:%M %Z}",
-            shown=lambda cell: _shown(cell, at),
-            **values,
-        )
+    template = _environment(folder.template_places).get_template("numbers.html")
+    return template.render(
+        numbers=found,
+        tables=tables,
+        file=not here,
+        style=style if here else Markup("".join(map(sheet, STYLES))),  # noqa: S704 - our own
+        here=here,
+        expires=expires,
+        public=f"{folder.config.base_url}/{found.publication}/scanners",
+        imprint=publication.postal_address,
+        date=lambda moment: long_date(moment.astimezone(at).date(), "en"),
+        moment=lambda moment: f"{long_date(moment.astimezone(at).date(), 'en')}, {moment.astimezone(at):%H:%M %Z}",
+        shown=lambda cell: _shown(cell, at),
+        **values,
     )
 
 

@@ -25,7 +25,7 @@ from newsletter.archive.catalogue import SHOWN
 from newsletter.config import Cadence, Publication
 from newsletter.errors import CadenceMistake, SubscriberMistake
 from newsletter.models import Issue, List
-from newsletter.render.edition import corrected
+from newsletter.render.corrected import corrected
 from newsletter.signups import Asked, Invitation, Wish
 from newsletter.subscribers import NAME_LENGTH, one_line
 from newsletter.tokens import Keys, keys
